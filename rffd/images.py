@@ -24,6 +24,9 @@ class UnreadableImage(RffdError):
         self.path, self.reason = path, reason
         super().__init__(f"{path}: {reason}")
 
+    def __reduce__(self) -> tuple:
+        return type(self), (self.path, self.reason)  # else it can't come back from a worker process
+
 
 def read_image(source: Path | str | bytes) -> Image.Image:
     """Decode a file, or its bytes, to an upright RGB picture; raise `UnreadableImage` if it can't be used."""
@@ -52,7 +55,9 @@ def read_image(source: Path | str | bytes) -> Image.Image:
     except UnreadableImage:
         raise
     except Exception as error:  # decoders raise what they like (struct.error, SyntaxError, zlib.error ...)
-        raise UnreadableImage(path, f"damaged or truncated ({' '.join(str(error).split()) or type(error).__name__})") from error
+        raise UnreadableImage(
+            path, f"damaged or truncated ({' '.join(str(error).split()) or type(error).__name__})"
+        ) from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -41,6 +41,17 @@ def read_params(section: str, cls: type[T], path: Path = PARAMS_FILE) -> T:
     return build(cls, data[section], section)
 
 
+def read_value(key: str, kind: Any, path: Path = PARAMS_FILE) -> Any:
+    """Read one value of another stage's section (`data.source`), checked against a type, without its dataclass."""
+    from ruamel.yaml import YAML
+
+    section, _, name = key.partition(".")
+    data = YAML(typ="safe").load(Path(path)) or {}
+    if name not in (data.get(section) or {}):
+        raise ParamError(f"missing parameter '{key}' in {path}")
+    return convert(data[section][name], kind, key)
+
+
 def build(cls: type[T], values: dict[str, Any], where: str) -> T:
     """Make the dataclass `cls` from `values`, checking names and types; `where` names them in errors."""
     hints = typing.get_type_hints(cls)
