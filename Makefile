@@ -61,7 +61,7 @@ bench: setup  ## measure speed, as ratios, and write benchmarks/RESULTS.md
 	@python -m benchmarks
 
 compare: setup  ## experiments side by side
-	@rffd compare
+	@COLUMNS=$${COLUMNS:-120} dvc exp show --no-pager --precision 3 --drop '.*' --keep '^(Experiment|best_epoch|learning_rate|val\.auc|test\.(accuracy|f1|auc))$$'
 
 deps: setup  ## write each stage's list of code into dvc.yaml
 	@python -m tests.pipeline_code

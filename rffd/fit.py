@@ -29,6 +29,7 @@ from rffd.losses import Targets, total_loss
 from rffd.model import Detector, new_detector
 from rffd.monitor import Monitor, validation_figures
 from rffd.optimisation import Average, freeze, parameter_groups, rate_factor
+from rffd.parallel import cores
 from rffd.params import require
 from rffd.precision import Precision, resolve_precision
 from rffd.store import Store
@@ -191,9 +192,12 @@ def check_stores(train: Store, val: Store) -> None:
 
 
 def use_all_cores(processes: int) -> None:
-    """Share the machine's cores among the processes: launchers set one thread each, which would halve speed here."""
-    if not torch.cuda.is_available() and hasattr(os, "sched_getaffinity"):
-        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // processes))
+    """Share the machine's cores among the processes: launchers set one thread each, which would halve the speed.
+
+    `RFFD_THREADS` sets another number; sums are then rounded in another order, so figures may differ a little.
+    """
+    if not torch.cuda.is_available():
+        torch.set_num_threads(int(os.environ.get("RFFD_THREADS", 0)) or max(1, cores() // processes))
 
 
 def _train_epoch(accelerator, model, detector, optimizer, average, train, params, epoch, steps, monitor) -> float:

@@ -28,8 +28,12 @@ class UnreadableImage(RffdError):
         return type(self), (self.path, self.reason)  # else it can't come back from a worker process
 
 
-def read_image(source: Path | str | bytes) -> Image.Image:
-    """Decode a file, or its bytes, to an upright RGB picture; raise `UnreadableImage` if it can't be used."""
+def read_image(source: Path | str | bytes, *, enough: int | None = None) -> Image.Image:
+    """Decode a file, or its bytes, to an upright RGB picture; raise `UnreadableImage` if it can't be used.
+
+    With `enough`, a JPEG whose smaller side is at least twice that may come back at 1/2, 1/4 or 1/8 of its size, but
+    no side under `enough`: the decoder then does a part of the work, several times faster on large photographs.
+    """
     path = "<bytes>" if isinstance(source, bytes) else source
     try:
         data = source if isinstance(source, bytes) else Path(source).read_bytes()
@@ -46,8 +50,11 @@ def read_image(source: Path | str | bytes) -> Image.Image:
                     raise UnreadableImage(path, f"{width}x{height} pixels, over the limit of {MAX_PIXELS:,}")
                 if min(width, height) < MIN_SIDE:
                     raise UnreadableImage(path, f"{width}x{height} pixels, under {MIN_SIDE} on a side")
+                if enough:
+                    image.draft(None, (enough, enough))
                 image.load()
-                return to_rgb(ImageOps.exif_transpose(image))
+                ImageOps.exif_transpose(image, in_place=True)
+                return to_rgb(image)
     except UnidentifiedImageError as error:
         raise UnreadableImage(path, "not an image, or of a kind that can't be read") from error
     except Image.DecompressionBombError as error:
@@ -69,4 +76,4 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, (128, 128, 128, 255)), rgba)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

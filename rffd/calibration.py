@@ -1,0 +1,128 @@
+"""From raw scores to probabilities that mean what they say, and to an honest "unsure".
+
+One number, the temperature, is fitted on validation: it divides the classifier's logits, so it can be folded
+into the published weights, moves no answer at probability 0.5 and leaves the ranking alone.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from rffd.metrics import rounded
+
+COLDEST, HOTTEST = 0.05, 20.0  # a model that is always right, or no better than chance, would have no bound
+
+
+def probability(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Probability of fake from `logits` [N], the fake logit minus the real one."""
+    return 0.5 * (1 + np.tanh(np.asarray(logits, dtype=float) / temperature / 2))  # a sigmoid that can't overflow
+
+
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The temperature of the lowest log loss (Guo et al. 2017), between 0.05 and 20; 1 if a class is missing.
+
+    The loss is convex in 1 / temperature, so its slope is bisected.
+    """
+    z, y = np.asarray(logits, dtype=float), np.asarray(labels, dtype=float)
+    if len(np.unique(y)) < 2:
+        return 1.0
+    low, high = 1 / HOTTEST, 1 / COLDEST
+    for _ in range(60):
+        middle = (low + high) / 2
+        if float(np.mean((probability(z * middle) - y) * z)) > 0:
+            high = middle
+        else:
+            low = middle
+    return round(2 / (low + high), 6)
+
+
+def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = 10) -> list[dict[str, Any]]:
+    """One row a bin of equal width: `low`, `high`, `count`, mean `predicted`, share of fakes `observed`.
+
+    `observed_ci95` is Wilson's interval; an empty bin has None.
+    """
+    y, p = np.asarray(labels), np.asarray(probabilities)
+    index = np.minimum((p * bins).astype(int), bins - 1)
+    rows = []
+    for i in range(bins):
+        inside = index == i
+        count, fakes = int(inside.sum()), int(y[inside].sum())
+        row = {"low": i / bins, "high": (i + 1) / bins, "count": count, "predicted": None, "observed": None}
+        if count:
+            row |= {"predicted": rounded(p[inside].mean()), "observed": rounded(fakes / count)}
+        rows.append(row | {"observed_ci95": wilson(fakes, count)})
+    return rows
+
+
+def wilson(hits: int, count: int) -> list[float] | None:
+    """The 95 % score interval of a share (Wilson 1927); None without observations."""
+    if not count:
+        return None
+    z, share = 1.959964, hits / count
+    centre, scale = share + z * z / (2 * count), 1 + z * z / count
+    half = z * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return [rounded(max(0.0, (centre - half) / scale)), rounded(min(1.0, (centre + half) / scale))]
+
+
+def confidence(probabilities: np.ndarray) -> np.ndarray:
+    """The probability of the answer given, whichever it is: 0.5 to 1."""
+    return np.maximum(probabilities, 1 - np.asarray(probabilities))
+
+
+def risk_coverage(labels: np.ndarray, probabilities: np.ndarray) -> list[dict[str, float]]:
+    """What is wrong among the surest answers (El-Yaniv and Wiener 2010), from the surest to all.
+
+    One row a distinct confidence: the images at least that sure are answered, `coverage` is their share and
+    `risk` the share of wrong answers among them.
+    """
+    p = np.asarray(probabilities)
+    wrong, sure = (p >= 0.5) != np.asarray(labels), confidence(p)
+    order = np.argsort(-sure, kind="stable")
+    ends = np.flatnonzero(np.append(np.diff(sure[order]) != 0, True)) if len(p) else []
+    errors = np.cumsum(wrong[order])
+    return [
+        {"confidence": float(sure[order][i]), "coverage": (i + 1) / len(p), "risk": errors[i] / (i + 1)} for i in ends
+    ]
+
+
+def unsure_band(labels: np.ndarray, probabilities: np.ndarray, target_error: float) -> dict[str, Any]:
+    """The band of probabilities around 0.5 to be left unanswered, chosen on validation.
+
+    It is the narrowest, symmetric around 0.5, outside which at most `target_error` of the answers are wrong,
+    with at least 1 / `target_error` answers (5 %: 20), so that it isn't chosen by a handful. Below `low` the
+    answer is real, from `high` on fake. `reached` is False where no band does: then it is 0 to 1.
+    """
+    curve = risk_coverage(labels, probabilities)
+    count = len(np.asarray(labels))
+    good = [
+        i for i, row in enumerate(curve) if row["risk"] <= target_error and row["coverage"] * count >= 1 / target_error
+    ]
+    if not good:
+        return {"low": 0.0, "high": 1.0, "reached": False, "target_error": target_error}
+    last, edge = good[-1], 0.5
+    if last + 1 < len(curve):
+        edge = round((curve[last]["confidence"] + curve[last + 1]["confidence"]) / 2, 6)
+    return {"low": round(1 - edge, 6), "high": edge, "reached": True, "target_error": target_error}
+
+
+def verdicts(probabilities: np.ndarray, band: dict[str, Any]) -> list[str]:
+    """`real`, `fake` or `unsure` for each probability."""
+    low, high = band["low"], band["high"]
+    return ["real" if p < low else "fake" if p >= high else "unsure" for p in np.asarray(probabilities)]
+
+
+def choose_threshold(labels: np.ndarray, probabilities: np.ndarray, max_fpr: float) -> float | None:
+    """The lowest threshold at which at most `max_fpr` of the reals are called fake; None without reals.
+
+    It lies half-way to the highest probability that it leaves out, so that it doesn't hang on one image.
+    """
+    p, real = np.asarray(probabilities), np.asarray(labels) == 0
+    if not real.any():
+        return None
+    levels = np.unique(p)
+    rates = 1 - np.searchsorted(np.sort(p[real]), levels, side="left") / real.sum()
+    allowed = np.flatnonzero(rates <= max_fpr + 1e-12)
+    if not len(allowed):
+        return 1.0
+    first = allowed[0]
+    return rounded(levels[first] if first == 0 else (levels[first - 1] + levels[first]) / 2)

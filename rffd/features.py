@@ -1,0 +1,115 @@
+"""Local features of every image (SIFT), on disk, so that memory doesn't grow with their number.
+
+A mirrored picture's SIFT descriptor is the picture's own with its bins in another order: a feature is
+compared with others as it is and mirrored, without looking at a mirrored picture.
+Source: Lowe, Distinctive image features from scale-invariant keypoints (2004); descriptors are compared by
+the root of their share (Arandjelovic and Zisserman, Three things everyone should know, 2012).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from rffd.images import UnreadableImage, read_image
+from rffd.parallel import spread
+
+LENGTH = 128  # of a descriptor: 4 x 4 places of 8 directions
+PLACES = np.arange(LENGTH).reshape(4, 4, 8)
+MIRROR = PLACES[::-1][:, :, -np.arange(8) % 8].ravel()
+SHORT_STEP = 2.0  # small pictures are enlarged at most so much; more adds time and no feature
+
+
+@dataclass(frozen=True)
+class Features:
+    """The features of N images in `folder`; image i has those from `starts[i]` to `starts[i + 1]`."""
+
+    folder: Path
+    starts: np.ndarray  # [N + 1] int64
+
+    @cached_property
+    def descriptors(self) -> np.ndarray:
+        """[D, 128] uint8, memory-mapped."""
+        return self._open("descriptors", np.uint8, LENGTH)
+
+    @cached_property
+    def points(self) -> np.ndarray:
+        """[D, 4] float32, memory-mapped: x, y and size in the upright image's pixels, angle in radians."""
+        return self._open("points", np.float32, 4)
+
+    def of(self, image: int) -> slice:
+        """Which features are image `image`'s."""
+        return slice(int(self.starts[image]), int(self.starts[image + 1]))
+
+    def image_of(self, rows: np.ndarray) -> np.ndarray:
+        """The images that the features `rows` belong to."""
+        return np.searchsorted(self.starts, rows, side="right") - 1
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def __getstate__(self) -> dict:
+        return {"folder": self.folder, "starts": self.starts}  # each process maps the files itself
+
+    def _open(self, name: str, kind: type, width: int) -> np.ndarray:
+        if not len(self):
+            return np.zeros((0, width), kind)
+        return np.memmap(self.folder / name, kind, "r", shape=(len(self), width))
+
+
+def extract_all(
+    raw: Path, paths: Sequence[str], folder: Path, *, side: int, contrast: float, limit: int, workers: int | None = None
+) -> Features:
+    """Extract the features of `raw / path` for each of `paths` into `folder`; an unreadable image has none."""
+    counts = []
+    with (folder / "descriptors").open("wb") as descriptors, (folder / "points").open("wb") as points:
+        extract = partial(_extract_file, raw, side, contrast, limit)
+        for where, what in spread(extract, paths, "finding features", workers=workers):
+            descriptors.write(what.tobytes())
+            points.write(where.tobytes())
+            counts.append(len(what))
+    return Features(folder, np.cumsum([0, *counts], dtype=np.int64))
+
+
+def extract(grey: np.ndarray, *, side: int, contrast: float, limit: int) -> tuple[np.ndarray, np.ndarray]:
+    """Points [n, 4] float32 and descriptors [n, 128] uint8 of a picture [H, W] uint8, the strongest `limit`.
+
+    The picture is brought to `side` pixels on its longer side first: large ones cost less so, small ones
+    give more features.
+    """
+    cv2.setNumThreads(1)
+    scale = min(side / max(grey.shape), SHORT_STEP)
+    size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
+    scaled = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    found, descriptors = cv2.SIFT_create(0, 3, contrast, 10).detectAndCompute(scaled, None)
+    if not found:
+        return np.zeros((0, 4), np.float32), np.zeros((0, LENGTH), np.uint8)
+    points = np.array([(p.pt[0], p.pt[1], p.size, np.deg2rad(p.angle), p.response) for p in found])
+    points[:, :2] = (points[:, :2] + 0.5) * [grey.shape[1] / size[0], grey.shape[0] / size[1]] - 0.5
+    points[:, 2] /= scale
+    # all columns, so that the order doesn't hang on OpenCV's
+    order = np.lexsort((points[:, 3], points[:, 2], points[:, 1], points[:, 0], -points[:, 4]))[:limit]
+    return points[order, :4].astype(np.float32), descriptors[order].astype(np.uint8)
+
+
+def unit(descriptors: np.ndarray) -> np.ndarray:
+    """Descriptors [n, 128] uint8 as unit vectors float32; their inner product is the similarity."""
+    values = descriptors.astype(np.float32)
+    values /= np.maximum(values.sum(axis=1, keepdims=True), 1)
+    return np.sqrt(values, out=values)
+
+
+def read_grey(path: Path) -> np.ndarray:
+    """A readable image's luminance [H, W] uint8."""
+    return np.asarray(read_image(path).convert("L"))
+
+
+def _extract_file(raw: Path, side: int, contrast: float, limit: int, path: str) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        grey = read_grey(raw / path)
+    except UnreadableImage:
+        grey = np.zeros((1, 1), np.uint8)
+    return extract(grey, side=side, contrast=contrast, limit=limit)

@@ -1,0 +1,216 @@
+"""The sample: drawn portraits and forgeries of them, made and named as the dataset's are.
+
+A forgery takes regions from a second portrait whose traits lie the nearer to the first one's the harder it is.
+Each trait is as likely in one as in the other, and a region is given the contrast of what it replaces: it is wrong
+beside the rest of the face only. Geometry, edges and colours follow 81 registered pairs of the dataset.
+"""
+
+import io
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from rffd.names import DIFFICULTIES, LABELS, Name, parse_name
+from rffd.parallel import spread
+from rffd.params import require
+from rffd.portrait import CANVAS, FACE, HEAD, OWN, Grid, Traits, draw_portrait, draw_traits
+
+PATTERNS = {  # how many images of the dataset have these regions replaced
+    "1111": 319, "0011": 128, "1100": 118, "1110": 84, "1101": 72, "0001": 44, "0010": 38, "0111": 29, "1000": 27,
+    "1011": 20, "0100": 19, "0101": 17, "1010": 17, "1001": 16, "0110": 16,
+}  # fmt: skip
+BLOBS = {  # regions that are replaced in one piece: centre and size in the face box; the first that fit are taken
+    (0, 1, 2, 3): (0.50, 0.57, 0.70, 0.81), (0, 1): (0.51, 0.365, 0.77, 0.36), (2, 3): (0.50, 0.71, 0.48, 0.48),
+    (0,): (0.28, 0.40, 0.34, 0.24), (1,): (0.71, 0.39, 0.35, 0.25), (2,): (0.50, 0.58, 0.33, 0.32),
+    (3,): (0.50, 0.82, 0.46, 0.28),
+}  # fmt: skip
+MISMATCH = {"easy": 0.95, "mid": 0.80, "hard": 0.60}  # how far a forger's second portrait lies from the first
+ALIKE = dict(tone=0.25, exposure=0.25, blur=0.45, undertone=0.5, warmth=0.5, saturation=0.5, contrast=0.5)  # noqa: C408
+FEATHER = {"easy": 0.010, "mid": 0.0142, "hard": 0.0142}  # deviation of the blurred edge, a share of the picture
+QUALITY, OTHER_QUALITY = 92, 85  # of JPEG: all pictures, and those that a defect betrays by their header
+DAMAGES = (lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"<html>404 Not Found</html>\n")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Defects:
+    """How many images have each defect of real collections; the set's own counts stay as they are."""
+
+    header_tells: int
+    unreadable: int
+    duplicates: int
+    near_duplicates: int
+    three_bits: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleParams:
+    """The section `data.sample`: the set's size and make-up."""
+
+    real: int
+    fake: int
+    size: int
+    seed: int
+    shared: float
+    defects: Defects
+
+    def __post_init__(self) -> None:
+        limits = {"real": (1, 10**6), "fake": (1, 10**6), "size": (64, 1024), "seed": (0, 2**32), "shared": (0, 1)}
+        for name, (low, high) in limits.items():
+            value = getattr(self, name)
+            require(low <= value <= high, f"data.sample.{name}", value, f"from {low} to {high:,}")
+        for name, count in asdict(self.defects).items():
+            require(count >= 0, f"data.sample.defects.{name}", count, "0 or more")
+
+
+@dataclass(frozen=True)
+class Item:
+    """What a file is drawn from: the photograph `base`, and for crop, noise and forgery its `own` number."""
+
+    path: str
+    base: int
+    own: int
+    quality: int = QUALITY
+    damage: int | None = None
+
+
+def draw_sample(params: SampleParams, target: Path, workers: int | None = None) -> None:
+    """Write `target/real/real_00001.jpg`, `target/fake/mid_1_0110.jpg` ...: the same bytes for any `workers`."""
+    for label in LABELS:
+        (target / label).mkdir(parents=True, exist_ok=True)
+    for _ in spread(partial(_write, params, target), plan(params), "drawing", workers=workers, chunk=32):
+        pass
+
+
+def _write(params: SampleParams, target: Path, item: Item) -> None:
+    (target / item.path).write_bytes(draw_item(item, params.size, params.seed))
+
+
+def plan(params: SampleParams) -> list[Item]:
+    """What to draw, sorted by path."""
+    rng = np.random.default_rng([params.seed, 0])
+    reals = [Item(f"real/real_{i + 1:05d}.jpg", i, i) for i in range(params.real)]
+    ends = np.round(np.array([0, 0.25, 0.75, 1]) * params.fake).astype(int).tolist()  # easy : mid : hard as 1 : 2 : 1
+    share = rng.permutation(params.fake) < round(params.shared * params.fake)
+    bits = rng.choice(list(PATTERNS), params.fake, p=np.array([*PATTERNS.values()]) / sum(PATTERNS.values()))
+    fakes = []
+    for difficulty, start, end in zip(DIFFICULTIES, ends, ends[1:], strict=False):
+        for i in range(start, end):
+            own = params.real + i
+            base = int(rng.integers(params.real)) if share[i] else own
+            fakes.append(Item(f"fake/{difficulty}_{i - start + 1}_{bits[i]}.jpg", base, own))
+    _spoil(params.defects, reals, fakes, rng)
+    return sorted(reals + fakes, key=lambda item: item.path)
+
+
+def _spoil(defects: Defects, reals: list[Item], fakes: list[Item], rng: np.random.Generator) -> None:
+    """Give each defect to images of its own, in place; those of reals to such as share no photograph."""
+    free = [i for i in rng.permutation(len(reals)).tolist() if i not in {item.base for item in fakes}]
+    hard = [i for i in rng.permutation(len(fakes)).tolist() if "easy" not in fakes[i].path]
+    whole = [i for i, item in enumerate(fakes) if item.path.endswith("_1111.jpg")]
+    pairs = defects.duplicates + defects.near_duplicates
+    needs = {"three_bits": (defects.three_bits, whole), "header_tells": (defects.header_tells, hard)}
+    needs["duplicates, near_duplicates, unreadable"] = (2 * pairs + defects.unreadable, free)
+    for name, (count, room) in needs.items():
+        require(count <= len(room), f"data.sample.defects ({name})", f"for {count} images", f"for {len(room)} at most")
+    for k in range(pairs):
+        one, other = reals[free.pop()], free.pop()
+        reals[other] = replace(reals[other], base=one.base, own=one.own if k < defects.duplicates else other)
+    for k, i in enumerate(free[: defects.unreadable]):
+        reals[i] = replace(reals[i], damage=k % len(DAMAGES))
+    for i in hard[: defects.header_tells]:
+        fakes[i] = replace(fakes[i], quality=OTHER_QUALITY)
+    for i in whole[: defects.three_bits]:
+        fakes[i] = replace(fakes[i], path=fakes[i].path.replace("_1111.", "_111."))
+
+
+def draw_item(item: Item, size: int, seed: int) -> bytes:
+    """The bytes of one file, a photograph of `size` pixels a side."""
+    cv2.setNumThreads(1)
+    rng, own = np.random.default_rng([seed, 1, item.base]), np.random.default_rng([seed, 2, item.own])
+    traits, name, buffer = draw_traits(rng), parse_name(item.path, item.path[:4]), io.BytesIO()
+    picture = draw_portrait(traits, int(rng.integers(2**31)), size)
+    if name.difficulty:
+        picture = _forge(picture, traits, name, size, np.random.default_rng([seed, 3, item.own]))
+    picture = _photograph(picture, size, rng, own)
+    Image.fromarray(picture).save(buffer, "JPEG", quality=item.quality, progressive=True)
+    return buffer.getvalue() if item.damage is None else DAMAGES[item.damage](buffer.getvalue())
+
+
+def _photograph(picture: np.ndarray, size: int, rng: np.random.Generator, own: np.random.Generator) -> np.ndarray:
+    """Crop, tilt, light unevenly, add noise: uint8 [size, size, 3]; `rng` is the base's, `own` the file's."""
+    width, left, top, tilt = np.clip(0.85 * rng.standard_normal(4) + 0.53 * own.standard_normal(4), -2, 2)
+    turn, zoom = np.deg2rad(4 * tilt), FACE / (0.66 + 0.06 * width)
+    matrix = zoom * np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    seat = size * np.array([0.495 + 0.05 * left, 0.57 + 0.045 * top])
+    matrix = np.column_stack([matrix, size * np.array([CANVAS / 2, CANVAS / 2 + 0.07]) - matrix @ seat])
+    photo = cv2.merge(list(picture))
+    for cells, share in ((4, 0.06), (10, 0.03)):
+        light = rng.standard_normal((cells, cells, 3), dtype=np.float32)
+        photo *= 1 + share * cv2.resize(light, photo.shape[:2], interpolation=cv2.INTER_CUBIC)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    photo = cv2.warpAffine(photo, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+    # Bright parts fade into a white of the photograph's own, so that none tells by its highlights.
+    photo = np.where(photo > 0.6, 0.6 + 0.3 * np.tanh((photo - 0.6) / 0.3), photo) * rng.uniform(0.85, 1.05)
+    noise = own.standard_normal((size, size, 3), dtype=np.float32) * rng.uniform(0.9, 3.8)
+    return np.clip(photo * 255 + noise + 0.5, 0, 255).astype(np.uint8)
+
+
+def other_person(traits: Traits, mismatch: float, rng: np.random.Generator) -> Traits:
+    """Traits about `mismatch` away, the pose kept; reflected at 0 and 1, so that uniform ones stay uniform."""
+    steps = {name: ALIKE.get(name, 1.0) * rng.uniform(0.6, 1.0) * rng.choice([-1, 1]) for name in OWN.split()}
+    return traits | {name: float(1 - abs(1 - abs(traits[name] + mismatch * step))) for name, step in steps.items()}
+
+
+def _forge(base: np.ndarray, traits: Traits, name: Name, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Blend regions of another portrait into `base`."""
+    where, grid = Grid.canvas(size).part(*HEAD)
+    other = other_person(traits, MISMATCH[name.difficulty], rng)
+    donor, old = draw_portrait(other, int(rng.integers(2**31)), size, head_only=True), base[:, *where]
+    # Whole pixels: a region taken over is not resampled, and so no softer than the rest.
+    shift = np.round(rng.normal(0, 0.012, 2).clip(-0.03, 0.03) * grid.unit).astype(int)
+    donor = np.roll(donor, shift.tolist(), axis=(1, 2))
+    mask = _mask(name.bits, grid, FEATHER[name.difficulty] * size, rng)
+    tint, sign, weight = rng.normal(size=3), rng.choice([-1, 1]), mask / mask.sum()
+    # Levels, as measured: a paste is off inside; a matched region is not, but changes what surrounds it.
+    off, spill = sign * rng.normal(0, 2) + 2 * tint, sign * rng.uniform(4, 6) + tint
+    if name.difficulty == "easy":
+        off, spill = sign * rng.normal(13, 3) + 4 * tint, np.zeros(3)
+    gain = ((old * weight).sum((1, 2)) + off / 255) / (donor * weight).sum((1, 2))
+    donor *= gain.clip(0.3, 3).astype(np.float32)[:, None, None]
+    base[:, *where] = _match(old + (donor - old) * mask, old, mask, size)
+    outside = np.ones(base.shape[1:], np.uint8)
+    outside[where] = mask < 0.5
+    glow = 0.25 + 0.75 * np.exp(-cv2.distanceTransform(outside, cv2.DIST_L2, 3) / (0.12 * size))
+    return base + glow * (spill / 255).astype(np.float32)[:, None, None]
+
+
+def _match(forged: np.ndarray, old: np.ndarray, mask: np.ndarray, size: int) -> np.ndarray:
+    """Give the regions with their seams the contrast of the `old`, scale by scale, or their energy would tell."""
+    near = cv2.GaussianBlur(mask, (0, 0), 0.015 * size)[..., None]
+    new, old = cv2.merge(list(forged)), cv2.merge(list(old))
+    matched = new.copy()
+    for sigma in (0.006, 0.012, 0.024, 0.048, 0.096):
+        low, old_low = (cv2.GaussianBlur(picture, (0, 0), sigma * size) for picture in (new, old))
+        # Roots, for a typical pixel counts more than the few of eyes and lips.
+        energy, wanted = (float((near * np.sqrt(np.abs(band))).sum()) for band in (new - low, old - old_low))
+        matched += (np.clip((wanted / energy) ** 2, 0.4, 2.5) - 1) * near * (new - low)
+        new, old = low, old_low
+    return np.stack(cv2.split(matched + 0.7 * near * (old - new)))
+
+
+def _mask(bits: tuple[int, ...], grid: Grid, feather: float, rng: np.random.Generator) -> np.ndarray:
+    """The replaced regions on `grid`, from 0 to 1, irregular and with a soft edge."""
+    left, field = set(np.flatnonzero(bits).tolist()), np.full((len(grid.y), grid.x.shape[1]), -9, np.float32)
+    for regions, (x, y, width, height) in BLOBS.items():
+        if left.issuperset(regions):
+            left -= set(regions)
+            dx, dy, wide, high = rng.normal(0, [0.02, 0.02, 0.07, 0.07]).clip(-0.15, 0.15).tolist()
+            across = 2 * np.abs(grid.x - x - dx) / (width * (1 + wide))
+            down = 2 * np.abs(grid.y - y - dy) / (height * (1 + high))
+            field = np.maximum(field, 1 - (across**2.5 + down**2.5) ** 0.4)
+    bumps = cv2.resize(rng.standard_normal((7, 7), dtype=np.float32), field.shape[::-1], interpolation=cv2.INTER_CUBIC)
+    return cv2.GaussianBlur((field + 0.10 * bumps > 0).astype(np.float32), (0, 0), feather)

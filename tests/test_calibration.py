@@ -1,0 +1,117 @@
+"""Temperature, reliability and the unsure band, on cases whose answer is known."""
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize_scalar
+
+from rffd import calibration
+from rffd.metrics import scores
+
+
+def overconfident(factor: float, n: int = 4000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Logits that are `factor` times too large, and labels drawn from the true probabilities."""
+    random = np.random.default_rng(seed)
+    z = random.normal(scale=2, size=n)
+    return z * factor, (random.random(n) < calibration.probability(z)).astype(int)
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
+def test_temperature_undoes_overconfidence(factor: float) -> None:
+    logits, labels = overconfident(factor)
+    assert calibration.fit_temperature(logits, labels) == pytest.approx(factor, rel=0.08)
+
+
+def test_temperature_has_the_lowest_loss() -> None:
+    logits, labels = overconfident(2.0, 300)
+
+    def loss(t: float) -> float:
+        return float(scores(labels, calibration.probability(logits, t))["log_loss"][0])
+
+    best = minimize_scalar(loss, bounds=(0.05, 20), method="bounded", options={"xatol": 1e-7}).x
+    assert calibration.fit_temperature(logits, labels) == pytest.approx(best, abs=1e-3)
+
+
+def test_temperature_moves_no_answer_and_no_rank() -> None:
+    logits, labels = overconfident(3.0, 500)
+    before, after = (scores(labels, calibration.probability(logits, t)) for t in (1.0, 3.0))
+    for name in ("accuracy", "f1", "recall", "auc", "eer"):
+        assert before[name] == pytest.approx(after[name])
+    assert after["ece"] < before["ece"]
+
+
+def test_temperature_where_there_is_none() -> None:
+    assert calibration.fit_temperature(np.array([1.0, -2.0]), np.array([1, 1])) == 1.0
+    assert calibration.fit_temperature(np.zeros(0), np.zeros(0)) == 1.0
+    assert calibration.fit_temperature(np.array([-1.0, 1.0]), np.array([0, 1])) == pytest.approx(0.05)  # always right
+    assert calibration.fit_temperature(np.array([1.0, -1.0]), np.array([0, 1])) == pytest.approx(20)  # always wrong
+
+
+def test_probability_does_not_overflow() -> None:
+    assert list(calibration.probability(np.array([-1e5, 0, 1e5]))) == [0, 0.5, 1]
+    assert calibration.probability(np.array([np.log(3)]))[0] == pytest.approx(0.75)
+
+
+def test_reliability_counts_every_image_once() -> None:
+    y, p = np.array([0, 1, 1, 0, 1]), np.array([0.0, 0.05, 0.95, 0.55, 1.0])
+    rows = calibration.reliability(y, p, 10)
+    assert [row["count"] for row in rows] == [2, 0, 0, 0, 0, 1, 0, 0, 0, 2]
+    assert (rows[0]["predicted"], rows[0]["observed"]) == (0.025, 0.5)
+    assert rows[1]["observed"] is None and rows[1]["observed_ci95"] is None
+
+
+def test_wilson_by_hand() -> None:
+    assert calibration.wilson(8, 10) == pytest.approx([0.4902, 0.9433], abs=1e-4)  # Newcombe 1998, method 3
+    assert calibration.wilson(0, 20) == pytest.approx([0, 0.1611], abs=1e-4)
+    assert calibration.wilson(0, 0) is None
+
+
+def test_risk_coverage_by_hand() -> None:
+    y, p = np.array([1, 0, 1, 0]), np.array([0.9, 0.2, 0.3, 0.8])  # .9 right, .2 and .8 tied in confidence, .3 wrong
+    rows = calibration.risk_coverage(y, p)
+    assert [(round(row["confidence"], 6), row["coverage"]) for row in rows] == [(0.9, 0.25), (0.8, 0.75), (0.7, 1.0)]
+    assert [row["risk"] for row in rows] == pytest.approx([0, 1 / 3, 2 / 4])
+    assert calibration.risk_coverage(np.zeros(0), np.zeros(0)) == []
+
+
+def test_band_keeps_its_promise_where_it_was_chosen() -> None:
+    logits, labels = overconfident(1.0, 1000)
+    p = calibration.probability(logits)
+    band = calibration.unsure_band(labels, p, 0.05)
+    assert band["reached"] and band["low"] == pytest.approx(1 - band["high"])
+    answered = (p < band["low"]) | (p >= band["high"])
+    assert ((p >= 0.5) != labels)[answered].mean() <= 0.05
+    verdicts = calibration.verdicts(p, band)
+    assert [v != "unsure" for v in verdicts] == list(answered)
+    assert {v for v, q in zip(verdicts, p, strict=True) if q > 0.99} == {"fake"}
+    wider = calibration.unsure_band(labels, p, 0.01)
+    assert wider["high"] > band["high"]
+
+
+def test_no_band_is_chosen_by_a_handful() -> None:
+    labels, p = np.array([1] * 10 + [0, 1] * 20), np.array([0.99] * 10 + [0.6] * 40)
+    band = calibration.unsure_band(labels, p, 0.05)  # ten sure answers, all right: too few for 5 %
+    assert (band["low"], band["high"], band["reached"]) == (0.0, 1.0, False)
+    assert set(calibration.verdicts(p, band)) == {"unsure"}
+    assert calibration.unsure_band(labels, p, 0.1)["reached"]
+
+
+def test_nobody_is_unsure_of_a_perfect_model() -> None:
+    labels, p = np.array([0, 1] * 20), np.array([0.4, 0.6] * 20)
+    band = calibration.unsure_band(labels, p, 0.05)
+    assert (band["low"], band["high"]) == (0.5, 0.5)
+    assert calibration.verdicts(np.array([0.499, 0.5]), band) == ["real", "fake"]
+
+
+def test_threshold_keeps_the_false_positives_down() -> None:
+    labels = np.array([0] * 20 + [1] * 5)
+    p = np.r_[np.arange(20) / 40, 0.3, 0.46, 0.6, 0.7, 0.8]
+    threshold = calibration.choose_threshold(labels, p, 0.05)  # one real of 20, that at .475
+    assert 0.45 < threshold < 0.46  # half-way between the real that it leaves out and the fake above
+    assert ((p >= threshold) & (labels == 0)).sum() == 1
+    assert ((p >= threshold) & (labels == 1)).sum() == 4
+    assert calibration.choose_threshold(np.ones(3), p[:3], 0.05) is None
+
+
+def test_threshold_with_all_tied_calls_nothing_fake() -> None:
+    p = np.full(10, 0.4)
+    assert calibration.choose_threshold(np.array([0, 1] * 5), p, 0.05) > 0.4

@@ -1,0 +1,126 @@
+"""Pairs that show the same photograph: what is found, what is not, and that nothing hangs on the workers."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from rffd.files import read_csv
+from rffd.grouping import groups
+from rffd.pairing import PairParams, find_pairs
+from rffd.params import ParamError, read_params
+from rffd.sample import Defects, SampleParams, draw_sample, plan
+
+
+def params(**changed) -> PairParams:
+    known = read_params("pair", PairParams)
+    return PairParams(**{name: changed.get(name, getattr(known, name)) for name in known.__dataclass_fields__})
+
+
+def photograph(seed: int, size: int = 400) -> np.ndarray:
+    """A picture [size, size, 3] uint8 of blobs and lines that no other seed repeats."""
+    rng = np.random.default_rng(seed)
+    image = np.full((size, size, 3), rng.integers(60, 200, 3), dtype=np.uint8)
+    for _ in range(160):
+        centre = tuple(int(v) for v in rng.integers(0, size, 2))
+        colour = tuple(int(v) for v in rng.integers(0, 255, 3))
+        axes = tuple(int(v) for v in rng.integers(3, 30, 2))
+        cv2.ellipse(image, centre, axes, float(rng.integers(180)), 0, 360, colour, -1, cv2.LINE_AA)
+    return cv2.GaussianBlur(image, (0, 0), 1)
+
+
+def save(path: Path, image: np.ndarray, quality: int = 90) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path, quality=quality)
+
+
+def pairs_of(folder: Path) -> dict[tuple[str, str], dict[str, str]]:
+    return {(row["a"], row["b"]): row for row in read_csv(folder / "pairs.csv")}
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """Six photographs and what may be done to one, paired."""
+    raw, target = tmp_path_factory.mktemp("raw"), tmp_path_factory.mktemp("pairs")
+    for i in range(6):
+        save(raw / f"real/real_{i:05d}.jpg", photograph(i))
+    one, two, three = photograph(0), photograph(1), photograph(2)
+    save(raw / "real/real_00010.jpg", one[:, ::-1], 70)  # mirrored
+    save(raw / "real/real_00011.jpg", cv2.resize(two[60:340, 40:330], (200, 193), interpolation=cv2.INTER_AREA), 50)
+    forged = three.copy()
+    forged[150:250, 120:260] = cv2.resize(photograph(50)[100:300, 100:300], (140, 100))
+    save(raw / "fake/mid_1_0011.jpg", forged)
+    donated = photograph(60)
+    donated[100:220, 100:220] = cv2.resize(photograph(3)[50:200, 90:240], (120, 120), interpolation=cv2.INTER_AREA)
+    save(raw / "fake/mid_2_1100.jpg", donated)
+    (raw / "real/real_00012.jpg").write_bytes(b"<html>")
+    find_pairs(raw, target, params(), workers=1)
+    return raw, target
+
+
+def test_finds_every_shared_photograph_and_nothing_else(found):
+    kinds = {ends: (row["kind"], row["mirrored"]) for ends, row in pairs_of(found[1]).items()}
+    assert kinds == {
+        ("real/real_00000.jpg", "real/real_00010.jpg"): ("reals", "1"),
+        ("real/real_00001.jpg", "real/real_00011.jpg"): ("reals", "0"),
+        ("fake/mid_1_0011.jpg", "real/real_00002.jpg"): ("base", "0"),
+        ("fake/mid_2_1100.jpg", "real/real_00003.jpg"): ("donor", "0"),
+    }
+
+
+def test_the_transformation_takes_b_to_a(found):
+    pairs = pairs_of(found[1])
+    for ends, corner, goal in (
+        (("real/real_00000.jpg", "real/real_00010.jpg"), (100, 50), (299, 50)),
+        (("real/real_00001.jpg", "real/real_00011.jpg"), (0, 0), (40, 60)),
+        (("fake/mid_2_1100.jpg", "real/real_00003.jpg"), (90, 50), (100, 100)),
+    ):
+        row = {name: float(pairs[ends][name]) for name in ("scale", "rotation", "tx", "ty", "mirrored")}
+        x, y = (-corner[0] if row["mirrored"] else corner[0]), corner[1]
+        moved = row["scale"] * np.exp(1j * np.deg2rad(row["rotation"])) * (x + 1j * y) + row["tx"] + 1j * row["ty"]
+        assert abs(moved - complex(*goal)) < 1.5
+
+
+def test_the_mask_is_what_was_replaced(found):
+    raw, target = found
+    assert [path.name for path in sorted((target / "masks").iterdir())] == ["mid_1_0011.png"]
+    mask = np.asarray(Image.open(target / "masks/mid_1_0011.png"))
+    truth = np.zeros((400, 400), bool)
+    truth[150:250, 120:260] = True
+    assert mask.dtype == np.uint8 and set(np.unique(mask)) == {0, 255} and mask.shape == truth.shape
+    assert (truth & (mask > 0)).sum() / (truth | (mask > 0)).sum() > 0.85
+    assert pairs_of(target)["fake/mid_1_0011.jpg", "real/real_00002.jpg"]["mask"] == "mid_1_0011.png"
+
+
+def test_the_result_hangs_on_neither_workers_nor_chance(found, tmp_path):
+    raw, target = found
+    find_pairs(raw, tmp_path / "again", params(), workers=2)
+    for name in ("pairs.csv", "masks/mid_1_0011.png"):
+        assert (tmp_path / "again" / name).read_bytes() == (target / name).read_bytes()
+
+
+def test_no_images_no_pairs(tmp_path):
+    find_pairs(tmp_path / "raw", tmp_path / "pairs", params(), workers=1)
+    assert pairs_of(tmp_path / "pairs") == {} and (tmp_path / "pairs/masks").is_dir()
+
+
+def test_drawn_portraits_pair_by_their_photograph_alone(tmp_path):
+    """Portraits at 160 pixels are alike in everything but the photograph."""
+    defects = Defects(header_tells=0, unreadable=2, duplicates=2, near_duplicates=3, three_bits=0)
+    sample = SampleParams(real=60, fake=40, size=160, seed=3, shared=0.5, defects=defects)
+    draw_sample(sample, tmp_path / "raw", workers=1)
+    find_pairs(tmp_path / "raw", tmp_path / "pairs", params(), workers=1)
+    items = [item for item in plan(sample) if item.damage is None]
+    truth = {(a.path, b.path) for a in items for b in items if a.path < b.path and a.base == b.base}
+    pairs = set(pairs_of(tmp_path / "pairs"))
+    paths = [item.path for item in items]
+    assert not pairs - truth
+    together, apart = groups(pairs, paths), groups(truth, paths)
+    assert sum(together[path] == apart[path] for path in paths) >= 0.97 * len(paths)
+
+
+def test_impossible_values_are_one_line():
+    with pytest.raises(ParamError, match=r"pair\.ratio.*between 0 and 1"):
+        params(ratio=1.5)

@@ -1,0 +1,176 @@
+"""DVC as its users use it, on a small size of the pipeline in a clone."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline_code import ROOT
+from tests.workspace import commit, make_workspace, run, set_params, stages_run
+
+pytestmark = pytest.mark.slow
+
+AFTER_TRAIN = ["train", "evaluate", "explain", "report", "package"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A workspace in which `dvc repro` has run once and its results are committed; not to be changed."""
+    folder = make_workspace(tmp_path_factory.mktemp("pipeline") / "rffd")
+    run(folder, "dvc", "repro")
+    commit(folder, "results")
+    return folder
+
+
+@pytest.fixture
+def workspace(finished, tmp_path) -> Path:
+    """A copy of the finished workspace, to be changed at will."""
+    folder = tmp_path / "rffd"
+    shutil.copytree(finished, folder, symlinks=True)
+    return folder
+
+
+def metrics(folder: Path, name: str) -> dict:
+    return json.loads((folder / "metrics" / f"{name}.json").read_text())
+
+
+def test_repro_again_does_nothing(finished):
+    output = run(finished, "dvc", "repro").stdout
+    assert stages_run(output) == []
+    assert "Data and pipelines are up to date" in output
+    assert not run(finished, "git", "status", "--porcelain").stdout
+
+
+def test_the_headline_file_keeps_its_contract(finished):
+    headline = metrics(finished, "evaluate")
+    assert set(headline) == {"val", "test"}
+    names = {"accuracy", "f1", "recall", "auc"}
+    for figures in headline.values():
+        assert set(figures) == names | {f"{name}_ci95" for name in names}
+
+
+def test_names_of_metrics_are_unique(finished):
+    seen: dict[str, str] = {}
+    for path in sorted((finished / "metrics").glob("*.json")):
+        for name, value in json.loads(path.read_text()).items():
+            if not isinstance(value, list):
+                assert name not in seen, f"{name} is in {seen[name]} and in {path.name}"
+                seen[name] = path.name
+
+
+def test_same_commit_and_machine_same_bytes_whatever_accelerate_is_told(finished, workspace, tmp_path):
+    """Everything once more from nothing, under a hostile default_config.yaml of Accelerate's."""
+    (tmp_path / "hf" / "accelerate").mkdir(parents=True)
+    hostile = "mixed_precision: bf16\ndistributed_type: 'NO'\nnum_processes: 1\ncompute_environment: LOCAL_MACHINE\n"
+    (tmp_path / "hf" / "accelerate" / "default_config.yaml").write_text(hostile)
+    shutil.rmtree(workspace / ".scratch")
+    run(workspace, "dvc", "repro", "--force", HF_HOME=str(tmp_path / "hf"))
+    assert run(workspace, "git", "status", "--porcelain").stdout == ""
+
+
+def test_an_edit_of_packaging_reruns_packaging_only(workspace):
+    with (workspace / "rffd" / "card.py").open("a") as file:
+        file.write("# edited\n")
+    assert stages_run(run(workspace, "dvc", "repro").stdout) == ["package"]
+
+
+def test_a_changed_train_value_survives_and_spares_the_search(workspace):
+    output = run(workspace, "dvc", "exp", "run", "-S", "train.learning_rate=3e-5").stdout
+    assert stages_run(output) == AFTER_TRAIN
+    assert metrics(workspace, "train")["learning_rate"] == 3e-5
+
+
+def test_a_touched_source_folder_reruns_acquire(workspace):
+    (workspace / "data" / "inbox" / "note.txt").write_text("new")
+    assert stages_run(run(workspace, "dvc", "repro").stdout)[:1] == ["acquire"]
+
+
+def test_a_queued_grid_runs_the_code_that_was_queued(workspace):
+    """Also with a real folder as its source, while the checkout is edited under it."""
+    source = workspace.parent / "photographs"
+    shutil.copytree(workspace / "data" / "raw", source)
+    folder = ["-S", "data.source=folder", "-S", f"data.path={source}"]
+    run(workspace, "dvc", "exp", "run", *folder, "-S", "train.learning_rate=1e-5,3e-5", "--queue")
+    with (workspace / "rffd" / "training.py").open("a") as file:
+        file.write("\nraise SystemExit('the checkout, not what was queued')\n")
+    run(workspace, "dvc", "queue", "start", "-j", "1")
+    run(workspace, "dvc", "queue", "logs", "--help")
+    wait_for_queue(workspace)
+    table = run(workspace, "dvc", "exp", "show", "--csv").stdout
+    rows = [row for row in csv.DictReader(table.splitlines()) if row["Experiment"]]
+    rates = sorted(float(row["train.learning_rate"]) for row in rows)
+    assert rates == [1e-5, 3e-5], table
+    assert all(row["metrics/evaluate.json:test.auc"] or row.get("test.auc") for row in rows), table
+
+
+def wait_for_queue(folder: Path) -> None:
+    import time
+
+    deadline = time.monotonic() + 600
+    while time.monotonic() < deadline:
+        status = run(folder, "dvc", "queue", "status").stdout
+        if "Failed" in status:
+            raise AssertionError(status)
+        if status.count("Success") >= 2:
+            return
+        time.sleep(3)
+    raise AssertionError(f"the queue did not finish:\n{status}")
+
+
+def test_comparisons_work(workspace):
+    run(workspace, "dvc", "exp", "run", "-S", "train.learning_rate=3e-5", "-n", "slower")
+    assert "3e-05" in run(workspace, "dvc", "params", "diff").stdout
+    assert "train.json" in run(workspace, "dvc", "metrics", "diff").stdout
+    assert "index.html" in run(workspace, "dvc", "plots", "show").stdout
+    table = run(workspace, "make", "-o", ".venv/.ready", "compare", COLUMNS="120").stdout
+    assert "slower" in table
+    assert max(len(line) for line in table.splitlines()) <= 120
+
+
+def test_predict_equals_evaluate_image_by_image(finished):
+    with (finished / "data" / "evaluation" / "predictions.csv").open() as file:
+        expected = {row["path"]: float(row["probability"]) for row in csv.DictReader(file)}
+    paths = [str(finished / "data" / "raw" / path) for path in expected]
+    answers = json.loads(run(finished, "rffd", "predict", *paths, "--json").stdout)
+    assert len(answers) == len(expected)
+    for answer in answers:
+        path = str(Path(answer["path"]).relative_to(finished / "data" / "raw"))
+        assert answer["probability"] == pytest.approx(expected[path], abs=1e-4)
+
+
+def test_publish_prints_its_plan_and_does_nothing_more(finished):
+    plan = run(finished, "rffd", "publish", "--repository", "someone/something", check=False).stdout
+    assert "model.safetensors" in plan
+
+
+def test_training_with_the_trial_s_values_gives_the_trial_s_figures(workspace):
+    set_params(workspace, {"train.epochs": 1, "train.learning_rate": None, "search.metric": "auc"})
+    run(workspace, "dvc", "repro", "train")
+    best = metrics(workspace, "search")
+    assert metrics(workspace, "train")["best_val_auc"] == best["search_best_value"]
+
+
+def test_bad_input_is_one_clear_line(workspace):
+    for change, message in (
+        ({"split.val": 0.7, "split.test": 0.6}, "split."),
+        ({"fit.learning_rate": "fast"}, "'fit.learning_rate' is 'fast'; a number is needed"),
+        ({"data.source": "folder"}, "data/inbox"),
+        ({"launch.processes": 2}, "'launch.processes' is 2 but 1 was started"),
+    ):
+        shutil.copy(ROOT / "params.yaml", workspace / "params.yaml")
+        set_params(workspace, change)
+        failed = run(workspace, "dvc", "repro", check=False)
+        assert failed.returncode != 0
+        assert message in failed.stdout
+        assert "Traceback" not in failed.stdout
+
+
+def test_under_another_python_a_stage_says_so(workspace):
+    system = shutil.which("python3", path="/usr/bin:/bin")
+    if system is None:
+        pytest.skip("needs a Python outside of the virtual environment")
+    failed = run(workspace, system, "-m", "stages.split", check=False)
+    assert failed.returncode == 1
+    assert "lacks RFFD's packages; run `make repro`" in failed.stdout
