@@ -69,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     serve.add_argument("--port", type=int, default=7860, help="default: 7860")
     serve.set_defaults(run=_serve)
+
+    summary = commands.add_parser("summary", help="the last run's figures, against targets and the committed ones")
+    summary.set_defaults(run=_summary)
     return parser
 
 
@@ -163,6 +166,14 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     import_gradio()
     serve(open_package(find_model(arguments.model)), host=arguments.host, port=arguments.port)
+    return 0
+
+
+def _summary(_: argparse.Namespace) -> int:
+    from rffd.params import read_value
+    from rffd.summary import summarise
+
+    summarise(Path("dvc.yaml"), read_value("evaluate.targets", dict[str, float]))
     return 0
 
 

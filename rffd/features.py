@@ -20,7 +20,7 @@ from rffd.parallel import spread
 LENGTH = 128  # of a descriptor: 4 x 4 places of 8 directions
 PLACES = np.arange(LENGTH).reshape(4, 4, 8)
 MIRROR = PLACES[::-1][:, :, -np.arange(8) % 8].ravel()
-SHORT_STEP = 2.0  # small pictures are enlarged at most so much; more adds time and no feature
+SHORT_STEP = 1.0  # small pictures are enlarged at most so much; more adds time and no feature
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,10 @@ def extract_all(
 
 
 def extract(grey: np.ndarray, *, side: int, contrast: float, limit: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points [n, 4] float32 and descriptors [n, 128] uint8 of a picture [H, W] uint8, the strongest `limit`.
+    """Points [n, 4] float32 and descriptors [n, 128] uint8 of a picture [H, W] uint8, the strongest.
 
-    The picture is brought to `side` pixels on its longer side first: large ones cost less so, small ones
-    give more features.
+    A picture larger than `side` pixels on its longer side is reduced to it first; `limit` is how many features
+    it gives at most, a smaller one fewer in proportion.
     """
     cv2.setNumThreads(1)
     scale = min(side / max(grey.shape), SHORT_STEP)
@@ -91,7 +91,8 @@ def extract(grey: np.ndarray, *, side: int, contrast: float, limit: int) -> tupl
     points[:, :2] = (points[:, :2] + 0.5) * [grey.shape[1] / size[0], grey.shape[0] / size[1]] - 0.5
     points[:, 2] /= scale
     # all columns, so that the order doesn't hang on OpenCV's
-    order = np.lexsort((points[:, 3], points[:, 2], points[:, 1], points[:, 0], -points[:, 4]))[:limit]
+    order = np.lexsort((points[:, 3], points[:, 2], points[:, 1], points[:, 0], -points[:, 4]))
+    order = order[: round(limit * max(size) / side)]
     return points[order, :4].astype(np.float32), descriptors[order].astype(np.uint8)
 
 

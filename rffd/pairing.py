@@ -32,7 +32,8 @@ COLUMNS = [
 ]  # fmt: skip
 LOOSE = 3.0  # pixels at `side` by which features may miss each other
 TWIN = 0.94  # similarity of features that show the same; two people's reach it now and then
-FEWEST = 5  # such features that a pair needs, however well they agree
+FEWEST = 6  # such features that a pair needs, however well they agree
+COVERED = 0.5  # share of the fake that its base must cover
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,7 @@ def find_pairs(raw: Path, target: Path, params: PairParams, workers: int | None 
     """Write `target/pairs.csv` and `target/masks/<stem>.png` for the images in `raw/real` and `raw/fake`.
 
     A row: paths `a` < `b`; `kind` (base: a fake and its untouched base; donor: a fake and a real that share a
-    region; fakes; reals); features `matches` before and `inliers` after geometry, of these `support` agree pixel by
+    part; fakes; reals); features `matches` before and `inliers` after geometry, of these `support` agree pixel by
     pixel; `evidence` = support² / inliers; their median error `residual` in pixels of a; `agreeing`, the share of the
     overlap that looks the same; the way from b to a: x_a = scale * R(rotation) * x_b + (tx, ty), rotation in
     degrees, x_b = -x_b first if `mirrored`; the mask's name. Unreadable images are passed over.
@@ -110,15 +111,16 @@ def _judge(
     evidence = support**2 / len(found.points)
     if support < FEWEST or evidence < params.evidence:
         return None
-    return _row(paths[a], paths[b], found, support, agreeing, params.base)
+    covered = float(overlay.inside.mean())
+    return _row(paths[a], paths[b], found, support, agreeing, agreeing >= params.base and covered >= COVERED)
 
 
-def _row(a: str, b: str, found: Match, support: int, agreeing: float, base: float) -> dict[str, Any]:
+def _row(a: str, b: str, found: Match, support: int, agreeing: float, base: bool) -> dict[str, Any]:
     labels = {a.split("/")[0], b.split("/")[0]}
     if len(labels) == 1:
         kind = f"{labels.pop()}s"
     else:
-        kind = "base" if agreeing >= base else "donor"
+        kind = "base" if base else "donor"
     return {
         "a": a,
         "b": b,

@@ -27,6 +27,19 @@ def read_params(section: str, cls: type[T], path: Path = PARAMS_FILE) -> T:
 
     YAML 1.2 is used: DVC writes `3e-5` back as `3e-05`, which YAML 1.1 readers take for a string.
     """
+    return build(cls, _section(section, path), section)
+
+
+def read_value(key: str, kind: Any, path: Path = PARAMS_FILE) -> Any:
+    """Read one value of another stage's section (`data.source`), checked against a type, without its dataclass."""
+    section, _, name = key.partition(".")
+    values = _section(section, path)
+    if name not in values:
+        raise ParamError(f"missing parameter '{key}' in {path}")
+    return convert(values[name], kind, key)
+
+
+def _section(name: str, path: Path) -> dict[str, Any]:
     from ruamel.yaml import YAML  # here, so that the training engine imports where ruamel is absent
     from ruamel.yaml.error import YAMLError
 
@@ -36,20 +49,9 @@ def read_params(section: str, cls: type[T], path: Path = PARAMS_FILE) -> T:
         raise ParamError(f"{path}: not found; run from the project's root") from None
     except YAMLError as error:
         raise ParamError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(data, dict) or not isinstance(data.get(section), dict):
-        raise ParamError(f"{path}: no section '{section}'; compare with the committed file (git diff {path})")
-    return build(cls, data[section], section)
-
-
-def read_value(key: str, kind: Any, path: Path = PARAMS_FILE) -> Any:
-    """Read one value of another stage's section (`data.source`), checked against a type, without its dataclass."""
-    from ruamel.yaml import YAML
-
-    section, _, name = key.partition(".")
-    data = YAML(typ="safe").load(Path(path)) or {}
-    if name not in (data.get(section) or {}):
-        raise ParamError(f"missing parameter '{key}' in {path}")
-    return convert(data[section][name], kind, key)
+    if not isinstance(data, dict) or not isinstance(data.get(name), dict):
+        raise ParamError(f"{path}: no section '{name}'; compare with the committed file (git diff {path})")
+    return data[name]
 
 
 def build(cls: type[T], values: dict[str, Any], where: str) -> T:

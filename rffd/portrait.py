@@ -1,12 +1,12 @@
 """Drawing a portrait: a face of simple shapes under one light, with hair, clothes and a background.
 
-A portrait is its traits, numbers from 0 to 1 that say who is seen and how the photograph was taken, and a
-seed for what has no name (strands, freckles, the background). Faces stand upright on a canvas wider than the
-photograph; the caller crops, tilts and adds noise. Lengths are shares of the face box, the square that a
-frontal face detector draws. Pictures are float32 [3, height, width], RGB; 1 is white, for the caller to clip.
+A portrait is its traits, numbers from 0 to 1 that say who is seen and how the photograph was taken, and a seed for
+what has no name. Faces stand upright on a canvas wider than the photograph. Lengths are shares of the face box, the
+square that a face detector draws. Pictures are float32 [3, height, width], RGB; 1 is white, for the caller to clip.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -25,6 +25,7 @@ FACE = 0.70  # face box over photograph
 HEAD = (-0.06, 1.06, -0.19, 1.12)  # left, right, top, bottom of the drawn face, in box coordinates
 
 Traits = dict[str, float]
+_clip = partial(np.clip, a_min=0, a_max=1)
 SKIN = [[0.29, 0.18, 0.13], [0.50, 0.33, 0.24], [0.72, 0.53, 0.42], [0.86, 0.69, 0.59], [0.95, 0.81, 0.73]]
 IRIS = [[0.16, 0.09, 0.05], [0.30, 0.18, 0.08], [0.36, 0.38, 0.18], [0.30, 0.45, 0.40], [0.33, 0.50, 0.70]]
 HAIR = [[0.05, 0.04, 0.04], [0.17, 0.10, 0.06], [0.38, 0.20, 0.09], [0.70, 0.52, 0.27], [0.66, 0.65, 0.64]]
@@ -67,8 +68,7 @@ def draw_portrait(t: Traits, seed: int, size: int, *, head_only: bool = False) -
     blur, warm = (0.25 + 0.55 * t["blur"]) * size / 160, 0.08 * (2 * t["warmth"] - 1)
     gains = [(0.80 + 0.36 * t["exposure"]) * gain for gain in (1 + warm, 1.0, 1 - warm)]
     picture = np.stack([cv2.GaussianBlur(p * gain, (0, 0), blur) for p, gain in zip(picture, gains, strict=True)])
-    grey = 0.3 * picture[0] + 0.59 * picture[1] + 0.11 * picture[2]
-    picture = grey + (picture - grey) * (0.75 + 0.45 * t["saturation"])
+    picture += (picture.mean(0) - picture) * (0.25 - 0.45 * t["saturation"])
     return np.maximum((picture - 0.45) * (0.85 + 0.3 * t["contrast"]) + 0.45, 0.0)
 
 
@@ -93,10 +93,6 @@ def _bell(x: np.ndarray, centre: float, width: float) -> np.ndarray:
     return np.exp(-(((x - centre) / width) ** 2))
 
 
-def _clip(x: np.ndarray) -> np.ndarray:
-    return np.clip(x, 0, 1)
-
-
 def _face(t: Traits, g: Grid, rng: np.random.Generator) -> np.ndarray:
     """Skin with the features on it, lit."""
     x, y, unit, age, yaw = g.x, g.y, g.unit, t["age"], 2 * t["yaw"] - 1
@@ -106,9 +102,11 @@ def _face(t: Traits, g: Grid, rng: np.random.Generator) -> np.ndarray:
     bells = [(0.06, nose, wing * 0.7, nose_y - 0.13, 0.13), (0.075, nose, wing * 0.9, nose_y, 0.055)]
     bells += [(0.035, mouth, 0.13, 0.80, 0.07), (-0.02, mouth, 0.10, 0.895, 0.025), (0.05, mouth, 0.11, 0.98, 0.07)]
     for sign in (-1, 1):
-        bells += [(0.03, nose + sign * wing, 0.035, nose_y + 0.015, 0.032)]
         bells += [(-0.05, eyes + sign * 0.2, 0.12, 0.39, 0.07), (0.022, eyes + sign * 0.2, 0.15, 0.28, 0.05)]
-        bells += [(0.055, eyes + sign * 0.27, 0.13, 0.60, 0.12)]
+        bells += [
+            (0.03, nose + sign * wing, 0.035, nose_y + 0.015, 0.032),
+            (0.055, eyes + sign * 0.27, 0.13, 0.6, 0.12),
+        ]
     high, bx, wx, by, wy = (np.array(column, np.float32)[:, None] for column in zip(*bells, strict=True))
     relief = (_bell(y.T, by, wy) * high).T @ _bell(x, bx, wx)
     skull = 1 - ((x - eyes) / (0.5 + 0.04 * t["jaw"])) ** 2 - ((y - 0.46) / 0.70) ** 2
@@ -130,10 +128,9 @@ def _face(t: Traits, g: Grid, rng: np.random.Generator) -> np.ndarray:
     bristle = jaw * max(0.0, t["stubble"] - 0.5) * _clip(0.7 + 0.35 * _cloud(rng, shape, unit / 80))
     _lay(picture, _mix(HAIR, t["hair"] * 0.6) * 0.8, bristle)
     _mouth(t, g, picture, shade, mouth)
-    for sign in (-1, 1):
-        picture *= 1 - 0.75 * _bell(x, nose + sign * wing * 0.62, 0.022) * _bell(y, nose_y + 0.048, 0.014)
     picture = picture * shade + (0.04 + 0.26 * t["gloss"]) * facing**24
     for sign in (-1, 1):
+        picture *= 1 - 0.75 * _bell(x, nose + sign * wing * 0.62, 0.022) * _bell(y, nose_y + 0.048, 0.014)
         _eye(t, g, picture, shade, eyes + sign * 0.208, sign, light_x, light_y)
     return picture
 
@@ -176,8 +173,7 @@ def _eye(t: Traits, g: Grid, picture: np.ndarray, shade: np.ndarray, x: float, s
     glint = _bell(u * sign, gaze * sign + 0.30 * light[0], 0.11) * _bell(v, 0.30 * light[1] - 0.06, 0.11)
     _lay(ball, 0.55 + 0.5 * t["glint"], 0.95 * glint)
     _lay(view, ball, inside)
-    edge = _clip((1.06 - np.abs(u)) * 6)
-    view *= 1 - (0.55 + 0.4 * t["lash"]) * _bell(v - upper, 0, (0.9 + 0.9 * t["lash"]) / pixel) * edge
+    view *= 1 - (0.55 + 0.4 * t["lash"]) * _bell(v - upper, 0, (0.9 + 0.9 * t["lash"]) / pixel) * (np.abs(u) < 1.06)
 
 
 def _mouth(t: Traits, g: Grid, picture: np.ndarray, shade: np.ndarray, x: float) -> None:
@@ -200,12 +196,10 @@ def _surroundings(t: Traits, g: Grid, rng: np.random.Generator, where: tuple, fa
     """Lay the face over neck, clothes, hair and a background out of focus."""
     x, y, unit, across = g.x, g.y, g.unit, np.abs(g.x - 0.5)
     shape, lean, lit = (len(y), x.shape[1]), 0.02 * (2 * t["yaw"] - 1), (2 * t["light_x"] - 1) * (x - 0.5)
-    tint = _mix(THINGS, t["backdrop_hue"]) * (0.35 + t["backdrop"])
-    things = tint * (1 + 0.16 * _cloud(rng, shape, unit / 2))
+    things = _mix(THINGS, t["backdrop_hue"]) * (0.35 + t["backdrop"]) * (1 + 0.16 * _cloud(rng, shape, unit / 2))
     for grain in (2, 4, 6):
-        things = things * (1 + 0.8 * (t["busy"] - 0.3) * (_cloud(rng, shape, unit / grain) > 0.5))
-    blur = (0.6 + 3 * t["focus"]) * unit / 112
-    picture = np.stack([cv2.GaussianBlur(plane, (0, 0), blur) for plane in things])
+        things = things * (1 + 0.8 * (t["busy"] - 0.3) * _clip(4 * _cloud(rng, shape, unit / grain) - 2))
+    picture = np.stack([cv2.GaussianBlur(plane, (0, 0), (0.6 + 3 * t["focus"]) * unit / 112) for plane in things])
     # Strands run out from the parting: noise that is fine around it and long away from it.
     part_x = 0.5 + 0.35 * (t["parting"] - 0.5)
     away = np.sqrt((x - part_x) ** 2 + (y + 0.22) ** 2)
@@ -213,7 +207,6 @@ def _surroundings(t: Traits, g: Grid, rng: np.random.Generator, where: tuple, fa
     noise = cv2.GaussianBlur(rng.standard_normal((24, 400), dtype=np.float32), (0, 0), 0.7, sigmaY=2.0) * 1.6
     strands = cv2.remap(noise, turn * 399 + 5 * np.sin(4 * away), away * 12, cv2.INTER_LINEAR).clip(-1.8, 1.8)
     locks = _mix(HAIR, t["hair"]) * ((0.85 + 0.35 * lit + 0.25 * _bell(away, 0.3, 0.16)) * (1 + 0.42 * strands))
-    locks += 0.05 * np.maximum(strands, 0)
     grow, edge, reach = 0.04 + 0.11 * t["volume"], 0.012 * strands, 0.45 + 1.1 * max(0.0, t["length"] - 0.3)
     cap = 1 - np.sqrt(((x - 0.5) / (0.50 + grow)) ** 2 + ((y - 0.36) / (0.58 + grow)) ** 2) + edge
     fall = np.minimum(0.50 + grow + 0.06 * np.sin(5 * y) * t["length"] - across, reach - y) + edge
@@ -222,9 +215,8 @@ def _surroundings(t: Traits, g: Grid, rng: np.random.Generator, where: tuple, fa
     neck = _clip((0.24 + 0.35 * np.maximum(y - 1.12, 0) ** 1.5 - across) * unit + 0.5) * (y > 0.7)
     ears = _clip((0.075 - np.sqrt((np.abs(x - 0.5 - lean) - 0.455) ** 2 + ((y - 0.5) / 1.9) ** 2)) * unit * 0.6 + 0.5)
     _lay(picture, _mix(SKIN, t["tone"]) * (0.64 + 0.25 * lit), np.maximum(neck, ears))
-    cloth = _mix(THINGS[::-1], t["clothes_hue"]) * (0.25 + 1.1 * t["clothes"])
-    weave = 1 + 0.10 * np.sin((x * 40 + y * 13) * (0.5 + t["clothes"])) + 0.08 * _cloud(rng, shape, unit / 37)
-    _lay(picture, cloth * weave, _clip((y - 1.16 - 0.08 * np.cos(9 * across)) * unit + 0.5))
+    cloth = _mix(THINGS, t["clothes_hue"]) * (0.25 + 1.1 * t["clothes"]) * (1 + 0.1 * _cloud(rng, shape, unit / 37))
+    _lay(picture, cloth, _clip((y - 1.16 - 0.08 * np.cos(9 * across)) * unit + 0.5))
     wide = (0.445 + 0.03 * t["jaw"]) * (1 - (0.15 - 0.07 * t["jaw"]) * np.clip((y - 0.55) / 0.5, 0, 1.2) ** 2)
     oval = 1 - np.sqrt(((x - 0.5 - lean) / wide) ** 2 + ((y - 0.46) / 0.615) ** 2)
     _lay(picture[:, *where], face, _clip(oval * unit * 0.55 + 0.5)[where])

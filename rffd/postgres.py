@@ -6,8 +6,10 @@ environment, so that nothing secret can reach a parameter, a log or git.
 
 import contextlib
 import threading
+import warnings
 from collections.abc import Iterator
 
+from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 
 from rffd.errors import RffdError
@@ -35,9 +37,13 @@ class Postgres:
         self._sql = sqlalchemy.text
         self.beat = beat
         try:
-            with self.mutex():  # two workers that start together must not both create the tables
+            with (
+                warnings.catch_warnings(),
+                self.mutex(),
+            ):  # two that start together must not both make tables
                 options = {"pool_pre_ping": True, "connect_args": connect}
                 text = url.render_as_string(hide_password=False)
+                warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats are; our test watches them
                 self.storage = RDBStorage(text, options, heartbeat_interval=beat, grace_period=silence)
         except sqlalchemy.exc.OperationalError as error:
             reason = " ".join(str(error.orig).split())

@@ -1,12 +1,12 @@
 """The sample: drawn portraits and forgeries of them, made and named as the dataset's are.
 
-A forgery takes regions from a second portrait whose traits lie the nearer to the first one's the harder it is.
-Each trait is as likely in one as in the other, and a region is given the contrast of what it replaces: it is wrong
-beside the rest of the face only. Geometry, edges and colours follow 81 registered pairs of the dataset.
+A forgery takes regions from a second portrait, the likelier the harder it is. Each trait is as likely in one as in the
+other, and a region is given the contrast of what it replaces: it is wrong beside the rest of the face only. Geometry,
+edges and colours follow registered pairs of the dataset.
 """
 
 import io
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from rffd.defects import Defects, damaged, spoil
 from rffd.names import DIFFICULTIES, LABELS, Name, parse_name
 from rffd.parallel import spread
 from rffd.params import require
@@ -30,20 +31,6 @@ BLOBS = {  # regions that are replaced in one piece: centre and size in the face
 }  # fmt: skip
 MISMATCH = {"easy": 0.95, "mid": 0.80, "hard": 0.60}  # how far a forger's second portrait lies from the first
 ALIKE = dict(tone=0.25, exposure=0.25, blur=0.45, undertone=0.5, warmth=0.5, saturation=0.5, contrast=0.5)  # noqa: C408
-FEATHER = {"easy": 0.010, "mid": 0.0142, "hard": 0.0142}  # deviation of the blurred edge, a share of the picture
-QUALITY, OTHER_QUALITY = 92, 85  # of JPEG: all pictures, and those that a defect betrays by their header
-DAMAGES = (lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"<html>404 Not Found</html>\n")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Defects:
-    """How many images have each defect of real collections; the set's own counts stay as they are."""
-
-    header_tells: int
-    unreadable: int
-    duplicates: int
-    near_duplicates: int
-    three_bits: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +47,7 @@ class SampleParams:
     def __post_init__(self) -> None:
         limits = {"real": (1, 10**6), "fake": (1, 10**6), "size": (64, 1024), "seed": (0, 2**32), "shared": (0, 1)}
         for name, (low, high) in limits.items():
-            value = getattr(self, name)
-            require(low <= value <= high, f"data.sample.{name}", value, f"from {low} to {high:,}")
-        for name, count in asdict(self.defects).items():
-            require(count >= 0, f"data.sample.defects.{name}", count, "0 or more")
+            require(low <= vars(self)[name] <= high, f"data.sample.{name}", vars(self)[name], f"from {low} to {high:,}")
 
 
 @dataclass(frozen=True)
@@ -73,7 +57,7 @@ class Item:
     path: str
     base: int
     own: int
-    quality: int = QUALITY
+    quality: int = 92  # of JPEG
     damage: int | None = None
 
 
@@ -81,12 +65,9 @@ def draw_sample(params: SampleParams, target: Path, workers: int | None = None) 
     """Write `target/real/real_00001.jpg`, `target/fake/mid_1_0110.jpg` ...: the same bytes for any `workers`."""
     for label in LABELS:
         (target / label).mkdir(parents=True, exist_ok=True)
-    for _ in spread(partial(_write, params, target), plan(params), "drawing", workers=workers, chunk=32):
-        pass
-
-
-def _write(params: SampleParams, target: Path, item: Item) -> None:
-    (target / item.path).write_bytes(draw_item(item, params.size, params.seed))
+    items, draw = plan(params), partial(draw_item, size=params.size, seed=params.seed)
+    for item, data in zip(items, spread(draw, items, "drawing", workers=workers, chunk=32), strict=True):
+        (target / item.path).write_bytes(data)
 
 
 def plan(params: SampleParams) -> list[Item]:
@@ -99,32 +80,10 @@ def plan(params: SampleParams) -> list[Item]:
     fakes = []
     for difficulty, start, end in zip(DIFFICULTIES, ends, ends[1:], strict=False):
         for i in range(start, end):
-            own = params.real + i
-            base = int(rng.integers(params.real)) if share[i] else own
-            fakes.append(Item(f"fake/{difficulty}_{i - start + 1}_{bits[i]}.jpg", base, own))
-    _spoil(params.defects, reals, fakes, rng)
+            base = int(rng.integers(params.real)) if share[i] else params.real + i
+            fakes.append(Item(f"fake/{difficulty}_{i - start + 1}_{bits[i]}.jpg", base, params.real + i))
+    spoil(params.defects, reals, fakes, rng)
     return sorted(reals + fakes, key=lambda item: item.path)
-
-
-def _spoil(defects: Defects, reals: list[Item], fakes: list[Item], rng: np.random.Generator) -> None:
-    """Give each defect to images of its own, in place; those of reals to such as share no photograph."""
-    free = [i for i in rng.permutation(len(reals)).tolist() if i not in {item.base for item in fakes}]
-    hard = [i for i in rng.permutation(len(fakes)).tolist() if "easy" not in fakes[i].path]
-    whole = [i for i, item in enumerate(fakes) if item.path.endswith("_1111.jpg")]
-    pairs = defects.duplicates + defects.near_duplicates
-    needs = {"three_bits": (defects.three_bits, whole), "header_tells": (defects.header_tells, hard)}
-    needs["duplicates, near_duplicates, unreadable"] = (2 * pairs + defects.unreadable, free)
-    for name, (count, room) in needs.items():
-        require(count <= len(room), f"data.sample.defects ({name})", f"for {count} images", f"for {len(room)} at most")
-    for k in range(pairs):
-        one, other = reals[free.pop()], free.pop()
-        reals[other] = replace(reals[other], base=one.base, own=one.own if k < defects.duplicates else other)
-    for k, i in enumerate(free[: defects.unreadable]):
-        reals[i] = replace(reals[i], damage=k % len(DAMAGES))
-    for i in hard[: defects.header_tells]:
-        fakes[i] = replace(fakes[i], quality=OTHER_QUALITY)
-    for i in whole[: defects.three_bits]:
-        fakes[i] = replace(fakes[i], path=fakes[i].path.replace("_1111.", "_111."))
 
 
 def draw_item(item: Item, size: int, seed: int) -> bytes:
@@ -135,9 +94,8 @@ def draw_item(item: Item, size: int, seed: int) -> bytes:
     picture = draw_portrait(traits, int(rng.integers(2**31)), size)
     if name.difficulty:
         picture = _forge(picture, traits, name, size, np.random.default_rng([seed, 3, item.own]))
-    picture = _photograph(picture, size, rng, own)
-    Image.fromarray(picture).save(buffer, "JPEG", quality=item.quality, progressive=True)
-    return buffer.getvalue() if item.damage is None else DAMAGES[item.damage](buffer.getvalue())
+    Image.fromarray(_photograph(picture, size, rng, own)).save(buffer, "JPEG", quality=item.quality, progressive=True)
+    return damaged(buffer.getvalue(), item.damage)
 
 
 def _photograph(picture: np.ndarray, size: int, rng: np.random.Generator, own: np.random.Generator) -> np.ndarray:
@@ -173,13 +131,13 @@ def _forge(base: np.ndarray, traits: Traits, name: Name, size: int, rng: np.rand
     # Whole pixels: a region taken over is not resampled, and so no softer than the rest.
     shift = np.round(rng.normal(0, 0.012, 2).clip(-0.03, 0.03) * grid.unit).astype(int)
     donor = np.roll(donor, shift.tolist(), axis=(1, 2))
-    mask = _mask(name.bits, grid, FEATHER[name.difficulty] * size, rng)
-    tint, sign, weight = rng.normal(size=3), rng.choice([-1, 1]), mask / mask.sum()
+    tint, sign = rng.normal(size=3), rng.choice([-1, 1])
     # Levels, as measured: a paste is off inside; a matched region is not, but changes what surrounds it.
-    off, spill = sign * rng.normal(0, 2) + 2 * tint, sign * rng.uniform(4, 6) + tint
+    off, spill, feather = sign * rng.normal(0, 2) + 2 * tint, sign * rng.uniform(4, 6) + tint, 0.0142
     if name.difficulty == "easy":
-        off, spill = sign * rng.normal(13, 3) + 4 * tint, np.zeros(3)
-    gain = ((old * weight).sum((1, 2)) + off / 255) / (donor * weight).sum((1, 2))
+        off, spill, feather = sign * rng.normal(13, 3) + 4 * tint, np.zeros(3), 0.010
+    mask = _mask(name.bits, grid, feather * size, rng)
+    gain = ((old * mask).sum((1, 2)) + mask.sum() * off / 255) / (donor * mask).sum((1, 2))
     donor *= gain.clip(0.3, 3).astype(np.float32)[:, None, None]
     base[:, *where] = _match(old + (donor - old) * mask, old, mask, size)
     outside = np.ones(base.shape[1:], np.uint8)

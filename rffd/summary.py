@@ -7,22 +7,32 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from ruamel.yaml import YAML
 
 from rffd.errors import RffdError
 from rffd.files import read_json
 
 FIGURES = {"accuracy": "accuracy", "f1": "F1", "recall": "recall", "auc": "AUC"}
+NEXT = (
+    ("rffd predict PHOTO", "a verdict (once: source .venv/bin/activate)"),
+    ("dvc exp run -S train.learning_rate=3e-5", "try a value; make compare shows both"),
+    ("make real", "real photographs and backbone: README.md"),
+)
 TOLERANCE = 0.03  # kinds of machine round differently; over a training that moves figures by about this much
 
 
-def summarise(pipeline: dict[str, Any], params: dict[str, Any]) -> None:
-    """Print the headline of the run that `pipeline` (the parsed `dvc.yaml`) wrote; `params` holds the targets."""
+def summarise(dvc_yaml: Path, targets: dict[str, float]) -> None:
+    """Print the headline of the last run of the pipeline in `dvc_yaml`; `targets` by the figures' names."""
+    try:
+        pipeline = YAML(typ="safe").load(dvc_yaml)
+    except FileNotFoundError:
+        raise RffdError(f"{dvc_yaml}: not found; run from the project's root") from None
     metrics = _path(pipeline["stages"]["evaluate"]["metrics"][0])
     if not metrics.is_file():
         raise RffdError(f"{metrics}: not there yet; run `make repro`")
     now, committed = read_json(metrics), _committed(metrics)
     console = Console(highlight=False)
-    console.print(_table(now, committed, params["evaluate"]["targets"]))
+    console.print(_table(now, committed, targets))
     console.print(_comparison(now, committed))
     report = _path(pipeline["stages"]["report"]["outs"][0])
     package = pipeline["artifacts"]["detector"]["path"]
@@ -30,17 +40,14 @@ def summarise(pipeline: dict[str, Any], params: dict[str, Any]) -> None:
     console.print(
         f"\nreport    {report}   (open it in a browser)\npictures  {', '.join(plots)}/\npackage   {package}/\n"
     )
-    console.print(
-        "next      rffd predict PHOTO       a verdict on a photograph (after: source .venv/bin/activate)\n"
-        "          dvc exp run -S train.learning_rate=3e-5       try a value; make compare       look at both\n"
-        "          make real       the real photographs and the real backbone, see README.md"
-    )
+    for command, meaning in NEXT:
+        console.print(f"  {command:44} {meaning}", soft_wrap=True)
 
 
 def _table(now: dict[str, Any], committed: dict[str, Any] | None, targets: dict[str, float]) -> Table:
     table = Table(title="Real and Fake Face Detection", title_justify="left")
     for name, justify in (("", "left"), ("validation", "right"), ("test", "right"), ("95 % interval", "left"),
-                          ("target", "left"), ("committed test", "right")):  # fmt: skip
+                          ("target", "left"), ("committed", "right")):  # fmt: skip
         table.add_column(name, justify=justify)
     for key, label in FIGURES.items():
         low, high = now["test"].get(f"{key}_ci95") or (None, None)

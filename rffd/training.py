@@ -11,6 +11,7 @@ from rffd.files import replacing, write_csv, write_json
 from rffd.fit import FitParams, Fitted, fit
 from rffd.model import save_detector
 from rffd.scratch import code_digest, digest, folder_digest, scratch_folder
+from rffd.search_space import value_of
 from rffd.store import Store
 
 ENGINE = ("augment", "batches", "checkpoint", "fit", "inference", "losses", "model", "monitor", "optimisation")
@@ -45,13 +46,7 @@ def write_fitted(
             "best_val_auc": fitted.metrics["val_auc"],
             "best_val_log_loss": fitted.metrics["val_log_loss"],
             "precision": fitted.precision,
-            **{name: _lookup(params, name) for name in names},
+            **{name: value_of(params, name) for name in names},
         },
     )
     write_csv(curves, fitted.history, list(fitted.history[0]))
-
-
-def _lookup(params: Any, name: str) -> Any:
-    for part in name.split("."):
-        params = getattr(params, part)
-    return params

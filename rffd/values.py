@@ -1,29 +1,11 @@
 """Which values a fit really uses: `fit`'s own, overlaid with what a search found, overlaid with what is set."""
 
 import dataclasses
-import typing
 from typing import Any
 
 from rffd.fit import FitParams
-from rffd.params import ParamError, convert, require
-
-
-def overlay(params: FitParams, values: dict[str, Any], where: str = "fit") -> FitParams:
-    """`params` with `values` by dotted name (`learning_rate`, `augment.blur`) put in, checked like `params.yaml`."""
-    for name, value in values.items():
-        params = _replace(params, name.split("."), value, where, name)
-    return params
-
-
-def _replace(target: Any, parts: list[str], value: Any, where: str, name: str) -> Any:
-    kinds = typing.get_type_hints(type(target))
-    if parts[0] not in kinds:
-        raise ParamError(f"'{where}.{name}': there is no tunable of that name; known: {', '.join(kinds)}")
-    if len(parts) > 1:
-        new = _replace(getattr(target, parts[0]), parts[1:], value, where, name)
-    else:
-        new = convert(value, kinds[parts[0]], f"{where}.{name}")
-    return dataclasses.replace(target, **{parts[0]: new})
+from rffd.params import require
+from rffd.search_space import overlay
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -60,11 +60,11 @@ def test_the_crop_is_square_inside_the_frame_and_holds_the_face():
 def test_without_a_cascade_the_error_says_what_to_do(monkeypatch):
     import cv2
 
-    face.cascade.cache_clear()
+    face.load_cascade.cache_clear()
     monkeypatch.setattr(cv2.data, "haarcascades", "/nowhere/")
     with pytest.raises(RffdError, match="face_margin"):
         face.cascade()
-    face.cascade.cache_clear()
+    face.load_cascade.cache_clear()
 
 
 def test_real_faces_are_found_about_where_the_dataset_has_them():

@@ -11,14 +11,16 @@ import pytest
 import torch
 from PIL import Image
 
+import stages.package
 from rffd.errors import RffdError
-from rffd.files import read_csv
+from rffd.files import read_csv, write_json
 from rffd.inference import infer
+from rffd.manifest import read_checksums
 from rffd.model import load_detector
 from rffd.packaging import PackageParams, evenly, rule_of
 from rffd.params import ParamError, read_params
 from rffd.preprocessing import model_view, prepare
-from tests.packages import CONTRACT, DETAILS, PARAMS, packaged, repackage
+from tests.packages import CONTRACT, DETAILS, FIGURES, PARAMS, SOURCES, packaged, repackage
 
 
 def test_a_plain_pipeline_loads_it_and_equals_the_calibrated_model_on_the_preprocessed_image():
@@ -125,6 +127,31 @@ def test_the_contract_that_travels_is_the_one_that_prepared_the_training_images(
     assert json.loads((made.package / "contract.json").read_text()) == dataclasses.asdict(CONTRACT)
     picture = Image.open(made.raw / made.store.paths[0])
     np.testing.assert_array_equal(prepare(picture, CONTRACT).pixels, made.store.images[0])
+
+
+def test_the_stage_writes_package_and_manifest_from_the_files_of_the_stages_before(tmp_path):
+    made = packaged()
+    metrics = {"split": SOURCES.split, "evaluate": FIGURES, "train": SOURCES.train, "backbone": SOURCES.vit}
+    for name, values in metrics.items():
+        write_json(tmp_path / f"{name}.json", values)
+    write_json(tmp_path / "evaluation" / "details.json", DETAILS)
+    (tmp_path / "evaluation" / "predictions.csv").write_bytes(made.predictions.read_bytes())
+    stages.package.main(
+        model=made.model,
+        evaluation=tmp_path / "evaluation",
+        splits_metrics=tmp_path / "split.json",
+        evaluate_metrics=tmp_path / "evaluate.json",
+        train_metrics=tmp_path / "train.json",
+        backbone_metrics=tmp_path / "backbone.json",
+        raw=made.raw,
+        test=made.store.folder,
+        package=tmp_path / "package",
+        metrics=tmp_path / "package.json",
+    )
+    found = json.loads((tmp_path / "package.json").read_text())
+    files = [path for path in (tmp_path / "package").rglob("*") if path.is_file()]
+    assert found["package_bytes"] == sum(path.stat().st_size for path in files)
+    assert [line.split()[2] for line in found["package_files"]] == sorted(read_checksums(tmp_path / "package"))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,11 +18,11 @@ from rffd.calibration import verdicts
 from rffd.errors import RffdError
 from rffd.files import read_csv
 from rffd.heat import captioned, heat_map
-from rffd.images import UnreadableImage
+from rffd.images import UnreadableImage, read_image
 from rffd.model import load_detector
 from rffd.onnx_export import export_onnx
 from rffd.prediction import BATCH, Prediction, open_package, predict, predict_picture
-from rffd.preprocessing import PreprocessParams, prepare
+from rffd.preprocessing import PreprocessParams, enough_pixels, prepare
 from rffd.store import contract_json
 from rffd.verdict import Rule, fake_probability
 from tests.packages import BAND, packaged
@@ -195,3 +196,34 @@ def test_the_export_does_not_change_the_detector(tmp_path):
     kind = detector.vit.config._attn_implementation
     export_onnx(detector, tmp_path / "model.onnx")
     assert detector.vit.config._attn_implementation == kind
+
+
+def test_large_photographs_are_decoded_small_and_the_answer_stays(tmp_path):
+    random = np.random.default_rng(0)
+    coarse = Image.fromarray(random.integers(0, 256, (30, 40, 3), dtype=np.uint8))
+    coarse.resize((2800, 2000), Image.Resampling.BICUBIC).save(tmp_path / "large.jpg", quality=92)
+    coarse.resize((600, 600), Image.Resampling.BICUBIC).save(tmp_path / "usual.jpg", quality=92)
+    package = open_package(packaged().package)
+    enough = enough_pixels(package.contract)
+    assert read_image(tmp_path / "large.jpg", enough=enough).size == (1400, 1000)
+    assert read_image(tmp_path / "usual.jpg", enough=enough).size == (600, 600)
+    assert enough_pixels(dataclasses.replace(package.contract, jpeg_quality=90)) is None
+    assert enough_pixels(dataclasses.replace(package.contract, face_margin=0.1)) is None
+    for name in ("large.jpg", "usual.jpg"):
+        (answer,) = predict(package, [str(tmp_path / name)])
+        whole = predict_picture(package, read_image(tmp_path / name))
+        assert answer.verdict == whole.verdict
+        assert answer.probability == pytest.approx(whole.probability, abs=0 if name == "usual.jpg" else 2e-3)
+
+
+def test_faces_found_in_many_threads_are_those_found_in_one(tmp_path):
+    made = packaged()
+    contract = PreprocessParams(image_size=40, jpeg_quality=None, face_margin=0.1)
+    shutil.copytree(made.package, tmp_path / "package")
+    (tmp_path / "package" / "contract.json").write_text(json.dumps(contract_json(contract)))
+    package = open_package(tmp_path / "package")
+    pictures = sorted((Path(rffd.prediction.__file__).parent / "templates").glob("example_*.jpg")) * 12
+    together = list(predict(package, map(str, pictures), workers=8))
+    for path, answer in zip(pictures, together, strict=True):
+        alone = predict_picture(package, read_image(path))
+        assert (answer.face, answer.box) == (alone.face, alone.box)
