@@ -38,9 +38,9 @@ class Table:
         """Print one line, and the heading before the first."""
         if not self.started:
             self.started = True
-            print(f"{'verdict':8} {'fake':>6}  {'regions called replaced':31}  picture", file=self.stream)
+            print(f"{'verdict':8} {'fake':>6}  {'regions called replaced':33}  picture", file=self.stream)
         regions = ", ".join(name.replace("_", " ") for name in answer.regions)
-        line = f"{answer.verdict:8} {answer.probability:6.1%}  {regions:31}  {shown(answer.path)}"
+        line = f"{answer.verdict:8} {answer.probability:6.1%}  {regions:33}  {shown(answer.path)}"
         print(line, file=self.stream, flush=True)
 
     def close(self) -> None:

@@ -26,8 +26,8 @@ CROWD = 8  # a cell is thinned to so many times the average: what looks alike ev
 
 def candidates(
     features: Features, *, ratio: float, votes: int, workers: int | None = None
-) -> Iterator[tuple[int, int, bool]]:
-    """Yield (a, b, mirrored) with a < b, sorted, of the pairs of images that at least `votes` features speak for.
+) -> Iterator[tuple[int, int, bool, int]]:
+    """Yield (a, b, mirrored, votes) with a < b, sorted, of the pairs that at least `votes` features speak for.
 
     A feature speaks for another one if its squared distance is under `ratio` of that to an ordinary one.
     """
@@ -50,9 +50,8 @@ def candidates(
     pairs = np.concatenate([np.zeros(0, np.int64), *found])
     pairs, counts = np.unique(pairs, return_counts=True)
     total = len(features.starts) - 1
-    for code in pairs[counts >= votes]:
-        pair, mirrored = divmod(int(code), 2)
-        yield *divmod(pair, total), bool(mirrored)
+    for code, count in zip(pairs[counts >= votes].tolist(), counts[counts >= votes].tolist(), strict=True):
+        yield *divmod(code // 2, total), bool(code % 2), count
 
 
 def _centres(features: Features) -> np.ndarray:

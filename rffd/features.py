@@ -29,6 +29,7 @@ class Features:
 
     folder: Path
     starts: np.ndarray  # [N + 1] int64
+    sides: np.ndarray  # [N] int64: the longer side of each image, 1 if it can't be read
 
     @cached_property
     def descriptors(self) -> np.ndarray:
@@ -52,7 +53,7 @@ class Features:
         return int(self.starts[-1])
 
     def __getstate__(self) -> dict:
-        return {"folder": self.folder, "starts": self.starts}  # each process maps the files itself
+        return {"folder": self.folder, "starts": self.starts, "sides": self.sides}  # each process maps the files itself
 
     def _open(self, name: str, kind: type, width: int) -> np.ndarray:
         if not len(self):
@@ -64,14 +65,15 @@ def extract_all(
     raw: Path, paths: Sequence[str], folder: Path, *, side: int, contrast: float, limit: int, workers: int | None = None
 ) -> Features:
     """Extract the features of `raw / path` for each of `paths` into `folder`; an unreadable image has none."""
-    counts = []
+    counts, sides = [], []
     with (folder / "descriptors").open("wb") as descriptors, (folder / "points").open("wb") as points:
         extract = partial(_extract_file, raw, side, contrast, limit)
-        for where, what in spread(extract, paths, "finding features", workers=workers):
+        for longer, where, what in spread(extract, paths, "finding features", workers=workers):
             descriptors.write(what.tobytes())
             points.write(where.tobytes())
             counts.append(len(what))
-    return Features(folder, np.cumsum([0, *counts], dtype=np.int64))
+            sides.append(longer)
+    return Features(folder, np.cumsum([0, *counts], dtype=np.int64), np.array(sides, dtype=np.int64))
 
 
 def extract(grey: np.ndarray, *, side: int, contrast: float, limit: int) -> tuple[np.ndarray, np.ndarray]:
@@ -84,7 +86,8 @@ def extract(grey: np.ndarray, *, side: int, contrast: float, limit: int) -> tupl
     scale = min(side / max(grey.shape), SHORT_STEP)
     size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
     scaled = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    found, descriptors = cv2.SIFT_create(0, 3, contrast, 10).detectAndCompute(scaled, None)
+    keep = max(1, round(limit * max(size) / side))
+    found, descriptors = cv2.SIFT_create(keep, 3, contrast, 10).detectAndCompute(scaled, None)
     if not found:
         return np.zeros((0, 4), np.float32), np.zeros((0, LENGTH), np.uint8)
     points = np.array([(p.pt[0], p.pt[1], p.size, np.deg2rad(p.angle), p.response) for p in found])
@@ -92,7 +95,7 @@ def extract(grey: np.ndarray, *, side: int, contrast: float, limit: int) -> tupl
     points[:, 2] /= scale
     # all columns, so that the order doesn't hang on OpenCV's
     order = np.lexsort((points[:, 3], points[:, 2], points[:, 1], points[:, 0], -points[:, 4]))
-    order = order[: round(limit * max(size) / side)]
+    order = order[:keep]
     return points[order, :4].astype(np.float32), descriptors[order].astype(np.uint8)
 
 
@@ -108,9 +111,9 @@ def read_grey(path: Path) -> np.ndarray:
     return np.asarray(read_image(path).convert("L"))
 
 
-def _extract_file(raw: Path, side: int, contrast: float, limit: int, path: str) -> tuple[np.ndarray, np.ndarray]:
+def _extract_file(raw: Path, side: int, contrast: float, limit: int, path: str) -> tuple[int, np.ndarray, np.ndarray]:
     try:
         grey = read_grey(raw / path)
     except UnreadableImage:
         grey = np.zeros((1, 1), np.uint8)
-    return extract(grey, side=side, contrast=contrast, limit=limit)
+    return max(grey.shape), *extract(grey, side=side, contrast=contrast, limit=limit)

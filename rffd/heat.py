@@ -28,7 +28,7 @@ def heat_map(answer: Prediction, face_margin: float | None) -> Image.Image:
     heat = Image.fromarray((answer.patches * (255 * STRONGEST)).astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
     picture.paste(ImageColor.getrgb(COLOURS["fake"]), (left, top), heat)
     if answer.regions:
-        side = 128
+        side = 256
         for name, mask in zip(REGIONS, region_masks(side, face_margin), strict=True):
             if name in answer.regions:
                 inside = Image.fromarray((mask > 0.5).astype(np.uint8) * 255).resize(size, Image.Resampling.BICUBIC)

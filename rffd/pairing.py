@@ -27,12 +27,13 @@ from rffd.params import require
 from rffd.replaced import replaced
 
 COLUMNS = [
-    "a", "b", "kind", "matches", "inliers", "support", "evidence", "residual", "agreeing", "scale", "rotation", "tx",
+    "a", "b", "kind", "matches", "inliers", "support", "votes", "evidence", "residual", "agreeing", "scale", "rotation", "tx",
     "ty", "mirrored", "mask",
 ]  # fmt: skip
 LOOSE = 3.0  # pixels at `side` by which features may miss each other
 TWIN = 0.94  # similarity of features that show the same; two people's reach it now and then
 FEWEST = 6  # such features that a pair needs, however well they agree
+SMALL = 3  # power by which smaller pictures need more evidence, fitted on portraits of 160 pixels
 COVERED = 0.5  # share of the fake that its base must cover
 
 
@@ -45,6 +46,7 @@ class PairParams:
     contrast: float
     ratio: float
     votes: int
+    agreement: float
     evidence: float
     base: float
 
@@ -54,6 +56,7 @@ class PairParams:
         require(0 <= self.contrast <= 0.2, "pair.contrast", self.contrast, "from 0 to 0.2")
         require(0 < self.ratio < 1, "pair.ratio", self.ratio, "between 0 and 1")
         require(self.votes >= 1, "pair.votes", self.votes, "1 or more")
+        require(self.agreement >= 0, "pair.agreement", self.agreement, "0 or more")
         require(self.evidence >= 0, "pair.evidence", self.evidence, "0 or more")
         require(0 < self.base <= 1, "pair.base", self.base, "over 0, at most 1")
 
@@ -63,7 +66,8 @@ def find_pairs(raw: Path, target: Path, params: PairParams, workers: int | None 
 
     A row: paths `a` < `b`; `kind` (base: a fake and its untouched base; donor: a fake and a real that share a
     part; fakes; reals); features `matches` before and `inliers` after geometry, of these `support` agree pixel by
-    pixel; `evidence` = support² / inliers; their median error `residual` in pixels of a; `agreeing`, the share of the
+    pixel; `votes`, what they stand out by from this collection; `evidence` = votes * support² / inliers; the median
+    error `residual` in pixels of a; `agreeing`, the share of the
     overlap that looks the same; the way from b to a: x_a = scale * R(rotation) * x_b + (tx, ty), rotation in
     degrees, x_b = -x_b first if `mirrored`; the mask's name. Unreadable images are passed over.
     """
@@ -97,25 +101,33 @@ def find_pairs(raw: Path, target: Path, params: PairParams, workers: int | None 
 
 
 def _judge(
-    raw: Path, paths: Sequence[str], features: Features, params: PairParams, candidate: tuple[int, int, bool]
+    raw: Path, paths: Sequence[str], features: Features, params: PairParams, candidate: tuple[int, int, bool, int]
 ) -> dict[str, Any] | None:
-    a, b, mirrored = candidate
-    first = _grey(raw / paths[a])
-    tolerance = LOOSE * max(max(first.shape) / params.side, 0.5)
-    found = match(features, a, b, mirrored, tolerance)
-    if found is None or (found.alike > TWIN).sum() < FEWEST:
+    a, b, mirrored, votes = candidate
+    sides = [min(params.side, int(features.sides[i])) for i in (a, b)]
+    # the less there is of a picture, the more alike are two people's
+    need = params.evidence * (params.side / min(sides)) ** SMALL
+    found = match(features, a, b, mirrored, LOOSE * max(int(features.sides[a]) / params.side, 0.5))
+    if found is None:
         return None
-    overlay = lay(first, _grey(raw / paths[b]), found.matrix, params.side)
+    twins = found.alike > TWIN
+
+    def enough(support: int) -> bool:
+        agreement = support**2 / len(twins)
+        return support >= FEWEST and agreement >= params.agreement and agreement * votes >= need
+
+    if not enough(int(twins.sum())):
+        return None
+    overlay = lay(_grey(raw / paths[a]), _grey(raw / paths[b]), found.matrix, params.side)
     same, agreeing = sharing(overlay, found.points)
-    support = int((same & (found.alike > TWIN)).sum())
-    evidence = support**2 / len(found.points)
-    if support < FEWEST or evidence < params.evidence:
+    support = int((same & twins).sum())
+    if not enough(support):
         return None
-    covered = float(overlay.inside.mean())
-    return _row(paths[a], paths[b], found, support, agreeing, agreeing >= params.base and covered >= COVERED)
+    base = agreeing >= params.base and float(overlay.inside.mean()) >= COVERED
+    return _row(paths[a], paths[b], found, support, votes, agreeing, base)
 
 
-def _row(a: str, b: str, found: Match, support: int, agreeing: float, base: bool) -> dict[str, Any]:
+def _row(a: str, b: str, found: Match, support: int, votes: int, agreeing: float, base: bool) -> dict[str, Any]:
     labels = {a.split("/")[0], b.split("/")[0]}
     if len(labels) == 1:
         kind = f"{labels.pop()}s"
@@ -128,7 +140,8 @@ def _row(a: str, b: str, found: Match, support: int, agreeing: float, base: bool
         "matches": found.matches,
         "inliers": len(found.points),
         "support": support,
-        "evidence": support**2 / len(found.points),
+        "votes": votes,
+        "evidence": votes * support**2 / len(found.points),
         "residual": found.residual,
         "agreeing": agreeing,
         "scale": found.scale,

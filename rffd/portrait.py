@@ -14,11 +14,11 @@ import numpy as np
 # What differs between two people or two photographs, and so betrays a region taken from another portrait ...
 OWN = (
     "tone undertone rough redness age freckles gloss iris iris_light glint white opening slant lash brow brow_height "
-    "nose_width nose_length lip_red lip_full mouth_width smile parted stubble light_x light_y hardness fill "
+    "nose_width nose_length lip_red lip_full mouth_width smile parted gaze yaw stubble light_x light_y hardness fill "
     "exposure warmth contrast saturation blur"
 )
 # ... and what a forger keeps: the pose, and all that lies outside of the regions.
-KEPT = "yaw gaze jaw hair volume length hairline parting backdrop backdrop_hue busy focus clothes clothes_hue"
+KEPT = "jaw hair volume length hairline parting backdrop backdrop_hue busy focus clothes clothes_hue"
 
 CANVAS = 1.36  # canvas over photograph
 FACE = 0.70  # face box over photograph

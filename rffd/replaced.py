@@ -11,10 +11,11 @@ from rffd.overlay import lay
 
 SIDE = 600  # pixels: longer side at which pictures are compared
 SMOOTH = 2.0  # pixels at SIDE: noise and a misfit of half a pixel go
-HIGH, LOW = 12.0, 5.0  # grey levels over the usual: a region has some of HIGH and reaches out to LOW
+HIGH, LOW = 16.0, 11.0  # grey levels over the usual: a region has some of HIGH and reaches out to LOW
 LIGHT = 60.0  # pixels at SIDE: deviation of the smooth correction of light and colour
 CLOSE, OPEN = 0.035, 0.012  # shares of the longer side: gaps that are filled, threads that are cut
 SMALLEST = 0.002  # share of the picture: smaller blobs are the compression's
+MOST = 0.5  # share of the picture: where more differs, the whole was edited, and nothing says what was replaced
 EDGE = 0.01  # share of the longer side at the overlap's border that isn't judged
 
 
@@ -40,6 +41,8 @@ def replaced(fake: np.ndarray, base: np.ndarray, matrix: np.ndarray) -> np.ndarr
     mask = _filled(mask)
     mask = _morph(mask, cv2.MORPH_OPEN, OPEN * SIDE * unit)
     mask = _kept(mask, difference > HIGH + usual)
+    if mask.mean() > MOST:
+        mask[:] = False
     size = (fake.shape[1], fake.shape[0])
     return np.where(cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) > 0.5, 255, 0).astype(
         np.uint8

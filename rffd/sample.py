@@ -30,7 +30,11 @@ BLOBS = {  # regions that are replaced in one piece: centre and size in the face
     (3,): (0.50, 0.82, 0.46, 0.28),
 }  # fmt: skip
 MISMATCH = {"easy": 0.95, "mid": 0.80, "hard": 0.60}  # how far a forger's second portrait lies from the first
-ALIKE = dict(tone=0.25, exposure=0.25, blur=0.45, undertone=0.5, warmth=0.5, saturation=0.5, contrast=0.5)  # noqa: C408
+SCALES = (0.006, 0.012, 0.024, 0.048, 0.096)  # of contrast, as shares of the picture
+ALIKE = {  # traits in which a forger's second portrait is nearer: those that show in statistics of a whole picture
+    "tone": 0.25, "exposure": 0.25, "blur": 0.4, "undertone": 0.4, "warmth": 0.4, "saturation": 0.4, "contrast": 0.4,
+    "light_x": 0.4, "light_y": 0.4, "hardness": 0.4, "fill": 0.4, "rough": 0.4, "redness": 0.5, "yaw": 0.7,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,11 +110,14 @@ def _photograph(picture: np.ndarray, size: int, rng: np.random.Generator, own: n
     seat = size * np.array([0.495 + 0.05 * left, 0.57 + 0.045 * top])
     matrix = np.column_stack([matrix, size * np.array([CANVAS / 2, CANVAS / 2 + 0.07]) - matrix @ seat])
     photo = cv2.merge(list(picture))
-    for cells, share in ((4, 0.06), (10, 0.03)):
-        light = rng.standard_normal((cells, cells, 3), dtype=np.float32)
-        photo *= 1 + share * cv2.resize(light, photo.shape[:2], interpolation=cv2.INTER_CUBIC)
+    light = cv2.resize(rng.standard_normal((4, 4, 3), dtype=np.float32), photo.shape[:2], interpolation=cv2.INTER_CUBIC)
+    photo *= 1 + 0.06 * light
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     photo = cv2.warpAffine(photo, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+    rest = photo
+    for sigma in SCALES:  # cameras sharpen and flatten, each in its way
+        low = cv2.GaussianBlur(rest, (0, 0), sigma * size)
+        photo, rest = photo + rng.normal(0, 0.3) * (rest - low), low
     # Bright parts fade into a white of the photograph's own, so that none tells by its highlights.
     photo = np.where(photo > 0.6, 0.6 + 0.3 * np.tanh((photo - 0.6) / 0.3), photo) * rng.uniform(0.85, 1.05)
     noise = own.standard_normal((size, size, 3), dtype=np.float32) * rng.uniform(0.9, 3.8)
@@ -129,7 +136,7 @@ def _forge(base: np.ndarray, traits: Traits, name: Name, size: int, rng: np.rand
     other = other_person(traits, MISMATCH[name.difficulty], rng)
     donor, old = draw_portrait(other, int(rng.integers(2**31)), size, head_only=True), base[:, *where]
     # Whole pixels: a region taken over is not resampled, and so no softer than the rest.
-    shift = np.round(rng.normal(0, 0.012, 2).clip(-0.03, 0.03) * grid.unit).astype(int)
+    shift = np.round(rng.normal(0, 0.05 * MISMATCH[name.difficulty], 2).clip(-0.08, 0.08) * grid.unit).astype(int)
     donor = np.roll(donor, shift.tolist(), axis=(1, 2))
     tint, sign = rng.normal(size=3), rng.choice([-1, 1])
     # Levels, as measured: a paste is off inside; a matched region is not, but changes what surrounds it.
@@ -151,13 +158,12 @@ def _match(forged: np.ndarray, old: np.ndarray, mask: np.ndarray, size: int) -> 
     near = cv2.GaussianBlur(mask, (0, 0), 0.015 * size)[..., None]
     new, old = cv2.merge(list(forged)), cv2.merge(list(old))
     matched = new.copy()
-    for sigma in (0.006, 0.012, 0.024, 0.048, 0.096):
+    for sigma in SCALES:
         low, old_low = (cv2.GaussianBlur(picture, (0, 0), sigma * size) for picture in (new, old))
-        # Roots, for a typical pixel counts more than the few of eyes and lips.
-        energy, wanted = (float((near * np.sqrt(np.abs(band))).sum()) for band in (new - low, old - old_low))
-        matched += (np.clip((wanted / energy) ** 2, 0.4, 2.5) - 1) * near * (new - low)
+        energy, wanted = (float((near * np.abs(band)).sum()) for band in (new - low, old - old_low))
+        matched += (np.clip(wanted / energy, 0.4, 2.5) - 1) * near * (new - low)
         new, old = low, old_low
-    return np.stack(cv2.split(matched + 0.7 * near * (old - new)))
+    return np.stack(cv2.split(matched + near * (old - new)))
 
 
 def _mask(bits: tuple[int, ...], grid: Grid, feather: float, rng: np.random.Generator) -> np.ndarray:

@@ -42,7 +42,8 @@ def test_only_stages_and_commands_read_parameters():
     readers = {
         path.name
         for path in (ROOT / "rffd").glob("*.py")
-        if re.search(r"\bread_(params|value)\(", path.read_text(encoding="utf-8")) and path.name not in ("params.py", "cli.py")
+        if path.name not in ("params.py", "cli.py")
+        and re.search(r"\bread_(params|value)\(", path.read_text(encoding="utf-8"))
     }
     assert not readers
 

@@ -84,7 +84,7 @@ def test_the_transformation_takes_b_to_a(found):
 
 
 def test_the_mask_is_what_was_replaced(found):
-    raw, target = found
+    _, target = found
     assert [path.name for path in sorted((target / "masks").iterdir())] == ["mid_1_0011.png"]
     mask = np.asarray(Image.open(target / "masks/mid_1_0011.png"))
     truth = np.zeros((400, 400), bool)
