@@ -9,9 +9,8 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from rffd.features import MIRROR, Features, unit
+from rffd.features import MIRROR, Features, one_thread, unit
 from rffd.parallel import spread
 
 SAMPLES = 24  # features a cell is learned from
@@ -61,7 +60,7 @@ def _centres(features: Features) -> np.ndarray:
     rows = np.random.default_rng(0).permutation(rows)
     sample = unit(features.descriptors[np.sort(rows)])[np.argsort(np.argsort(rows))]
     centres = sample[:count].copy()
-    with threadpool_limits(1):  # so that the sums don't hang on the number of cores
+    with one_thread():
         for _ in range(ROUNDS):
             nearest = _nearest(sample, centres)
             order = np.argsort(nearest, kind="stable")
@@ -78,7 +77,7 @@ def _nearest(vectors: np.ndarray, centres: np.ndarray) -> np.ndarray:
 def _assign(features: Features, centres: np.ndarray, start: int) -> np.ndarray:
     """The cells [n, 2] uint16 of the features from `start` on, as they are and mirrored."""
     vectors = unit(features.descriptors[start : start + BLOCK])
-    with threadpool_limits(1):
+    with one_thread():
         return np.column_stack([_nearest(vectors, centres), _nearest(vectors[:, MIRROR], centres)]).astype(np.uint16)
 
 
@@ -97,7 +96,7 @@ def _vote(features: Features, crowd: int, ratio: float, band: tuple[int, int]) -
     cells = np.load(features.folder / "cells.npy", mmap_mode="r")
     votes = []
     members, queries = (_members(cells[:, column], band) for column in (0, 1))
-    with threadpool_limits(1):
+    with one_thread():
         for cell in range(*band):
             rows = members[cell - band[0]]
             rows = rows[:: -(-len(rows) // crowd)] if len(rows) else rows

@@ -6,13 +6,15 @@ Source: Lowe, Distinctive image features from scale-invariant keypoints (2004); 
 the root of their share (Arandjelovic and Zisserman, Three things everyone should know, 2012).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 import cv2
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from rffd.images import UnreadableImage, read_image
 from rffd.parallel import spread
@@ -82,7 +84,6 @@ def extract(grey: np.ndarray, *, side: int, contrast: float, limit: int) -> tupl
     A picture larger than `side` pixels on its longer side is reduced to it first; `limit` is how many features
     it gives at most, a smaller one fewer in proportion.
     """
-    cv2.setNumThreads(1)
     scale = min(side / max(grey.shape), SHORT_STEP)
     size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
     scaled = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
@@ -106,6 +107,23 @@ def unit(descriptors: np.ndarray) -> np.ndarray:
     return np.sqrt(values, out=values)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep OpenCV and BLAS to one thread: processes share the cores, and sums don't hang on their number."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with _thread_pools().limit(limits=1):
+            yield
+    finally:
+        cv2.setNumThreads(threads)
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
 def read_grey(path: Path) -> np.ndarray:
     """A readable image's luminance [H, W] uint8."""
     return np.asarray(read_image(path).convert("L"))
@@ -116,4 +134,5 @@ def _extract_file(raw: Path, side: int, contrast: float, limit: int, path: str) 
         grey = read_grey(raw / path)
     except UnreadableImage:
         grey = np.zeros((1, 1), np.uint8)
-    return max(grey.shape), *extract(grey, side=side, contrast=contrast, limit=limit)
+    with one_thread():
+        return max(grey.shape), *extract(grey, side=side, contrast=contrast, limit=limit)

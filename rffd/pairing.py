@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from rffd.candidates import candidates
-from rffd.features import Features, extract_all, read_grey
+from rffd.features import Features, extract_all, one_thread, read_grey
 from rffd.files import replacing, write_csv
 from rffd.images import read_image
 from rffd.matching import Match, match
@@ -27,8 +27,8 @@ from rffd.params import require
 from rffd.replaced import replaced
 
 COLUMNS = [
-    "a", "b", "kind", "matches", "inliers", "support", "votes", "evidence", "residual", "agreeing", "scale", "rotation", "tx",
-    "ty", "mirrored", "mask",
+    "a", "b", "kind", "matches", "inliers", "support", "votes", "evidence", "residual", "agreeing",
+    "scale", "rotation", "tx", "ty", "mirrored", "mask",
 ]  # fmt: skip
 LOOSE = 3.0  # pixels at `side` by which features may miss each other
 TWIN = 0.94  # similarity of features that show the same; two people's reach it now and then
@@ -100,6 +100,7 @@ def find_pairs(raw: Path, target: Path, params: PairParams, workers: int | None 
         write_csv(folder / "pairs.csv", ({name: _short(row[name]) for name in COLUMNS} for row in rows), COLUMNS)
 
 
+@one_thread()
 def _judge(
     raw: Path, paths: Sequence[str], features: Features, params: PairParams, candidate: tuple[int, int, bool, int]
 ) -> dict[str, Any] | None:
@@ -178,6 +179,7 @@ def _fake(row: dict[str, Any]) -> str:
     return row["a"] if row["a"].startswith("fake/") else row["b"]
 
 
+@one_thread()
 def _draw(raw: Path, folder: Path, row: dict[str, Any]) -> bool:
     """Write the mask of what the fake of a pair replaced; False if nothing stands out."""
     fake, real = (np.asarray(read_image(raw / row[name])) for name in ("a", "b"))  # "fake/" sorts before "real/"

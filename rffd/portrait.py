@@ -13,7 +13,7 @@ import numpy as np
 
 # What differs between two people or two photographs, and so betrays a region taken from another portrait ...
 OWN = (
-    "tone undertone rough redness age freckles gloss iris iris_light glint white opening slant lash brow brow_height "
+    "tone undertone rough age freckles gloss iris iris_light glint white opening slant lash brow brow_height "
     "nose_width nose_length lip_red lip_full mouth_width smile parted gaze yaw stubble light_x light_y hardness fill "
     "exposure warmth contrast saturation blur"
 )
@@ -122,8 +122,6 @@ def _face(t: Traits, g: Grid, rng: np.random.Generator) -> np.ndarray:
     skin += (0.015 + 0.035 * age) * _cloud(rng, shape, unit / 60)
     skin *= 1 - 0.5 * t["freckles"] ** 2 * _clip(_cloud(rng, shape, unit / 45) - 1.4)
     picture = _mix(SKIN, t["tone"], 1, 0.97 + 0.05 * t["undertone"], 0.90 + 0.16 * t["undertone"]) * skin
-    cheeks = (_bell(x, eyes - 0.27, 0.13) + _bell(x, eyes + 0.27, 0.13)) * _bell(y, 0.62, 0.11)
-    picture[1:] *= 1 - (0.04 + 0.20 * t["redness"]) * cheeks
     jaw = _clip((((x - mouth) / 0.36) ** 2 + ((y - 0.66) / 0.25) ** 2 - 0.8) * 3) * _clip((y - 0.58) * 7)
     bristle = jaw * max(0.0, t["stubble"] - 0.5) * _clip(0.7 + 0.35 * _cloud(rng, shape, unit / 80))
     _lay(picture, _mix(HAIR, t["hair"] * 0.6) * 0.8, bristle)

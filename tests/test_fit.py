@@ -209,8 +209,24 @@ def test_passes_of_a_step_change_nothing(toys):
 def test_two_processes_come_to_one_process_s_figures(toys):
     folder = toys[0]
     run_fitting(folder, "3", "--plain", "--result", "one").communicate()
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2",
-               "--master_addr", "127.0.0.1", "--master_port", str(free_port()), "-m", "tests.fitting", str(folder), "3", "--plain", "--result", "two"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc_per_node",
+        "2",
+        "--master_addr",
+        "127.0.0.1",
+        "--master_port",
+        str(free_port()),
+        "-m",
+        "tests.fitting",
+        str(folder),
+        "3",
+        "--plain",
+        "--result",
+        "two",
+    ]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "RFFD_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
