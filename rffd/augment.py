@@ -78,7 +78,7 @@ def augment(
         if matrices is None:
             matrices = torch.eye(2, 3).expand(len(images), 2, 3)
         images = warp(images, matrices, size)
-        masks = warp(masks, matrices, masks.shape[-1])
+        masks = warp(masks, matrices, masks.shape[-1]) if masks.shape[-1] else masks
     flipped = (u["flip"] < params.flip).to(bits.device)
     bits = torch.where(flipped[:, None], bits[:, [1, 0, 2, 3]], bits)
     images = recolour(images, u, params)

@@ -28,7 +28,7 @@ BLOBS = {  # regions that are replaced in one piece: centre and size in the face
     (0,): (0.28, 0.40, 0.34, 0.24), (1,): (0.71, 0.39, 0.35, 0.25), (2,): (0.50, 0.58, 0.33, 0.32),
     (3,): (0.50, 0.82, 0.46, 0.28),
 }  # fmt: skip
-MISMATCH = {"easy": 1.0, "mid": 0.85, "hard": 0.65}  # how far a forger's second portrait lies from the first
+MISMATCH = {"easy": 1.0, "mid": 0.85, "hard": 0.50}  # how far a forger's second portrait lies from the first
 SCALES = (0.006, 0.012, 0.024, 0.048, 0.096)  # of contrast, as shares of the picture
 # Traits in which the two are nearer, for in a statistic over the whole picture they would show.
 ALIKE = {"tone": 0.25, "exposure": 0.25, "blur": 0.4, "undertone": 0.4, "warmth": 0.4, "saturation": 0.4, "fill": 0.4}
@@ -106,9 +106,8 @@ def _photograph(picture: np.ndarray, size: int, rng: np.random.Generator, own: n
     seat = size * np.array([0.495 + 0.05 * left, 0.57 + 0.045 * top])
     matrix = cv2.getRotationMatrix2D(seat.tolist(), 4 * tilt, FACE / (0.66 + 0.06 * width))
     matrix[:, 2] += size * np.array([CANVAS / 2, CANVAS / 2 + 0.07]) - seat
-    photo = cv2.merge(list(picture))
-    light = cv2.resize(rng.standard_normal((4, 4, 3), dtype=np.float32), photo.shape[:2], interpolation=cv2.INTER_CUBIC)
-    photo *= 1 + 0.06 * light
+    light = rng.standard_normal((4, 4, 3), dtype=np.float32)
+    photo = cv2.merge(list(picture)) * (1 + 0.06 * cv2.resize(light, picture.shape[1:], interpolation=cv2.INTER_CUBIC))
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     photo = cv2.warpAffine(photo, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
     rest = photo

@@ -27,7 +27,9 @@ def picture(mode: str = "RGB", size: tuple[int, int] = (40, 24)) -> Image.Image:
     [
         *[(mode, "PNG") for mode in ("1", "L", "LA", "P", "RGB", "RGBA")],
         *[(mode, "JPEG") for mode in ("L", "RGB", "CMYK")],
-        *[(mode, "TIFF") for mode in ("1", "L", "LAB", "CMYK", "RGBA", "YCbCr")],
+        *[
+            (mode, "TIFF") for mode in ("1", "L", "LAB", "CMYK", "RGBA")
+        ],  # Pillow 12 can't read back the YCbCr it writes
         *[("RGB", kind) for kind in ("BMP", "WEBP")],
     ],
 )

@@ -108,8 +108,8 @@ def test_no_images_no_pairs(tmp_path):
 
 def test_drawn_portraits_pair_by_their_photograph_alone(tmp_path):
     """Portraits at 160 pixels are alike in everything but the photograph."""
-    defects = Defects(header_tells=0, unreadable=2, duplicates=2, near_duplicates=3, three_bits=0)
-    sample = SampleParams(real=60, fake=40, size=160, seed=3, shared=0.5, defects=defects)
+    defects = Defects(header_tells=0, unreadable=2, duplicates=1, near_duplicates=2, three_bits=0)
+    sample = SampleParams(real=34, fake=22, size=160, seed=3, shared=0.5, defects=defects)
     draw_sample(sample, tmp_path / "raw", workers=1)
     find_pairs(tmp_path / "raw", tmp_path / "pairs", params(), workers=1)
     items = [item for item in plan(sample) if item.damage is None]
