@@ -105,26 +105,25 @@ def _judge(
     raw: Path, paths: Sequence[str], features: Features, params: PairParams, candidate: tuple[int, int, bool, int]
 ) -> dict[str, Any] | None:
     a, b, mirrored, votes = candidate
-    sides = [min(params.side, int(features.sides[i])) for i in (a, b)]
-    # the less there is of a picture, the more alike are two people's
-    need = params.evidence * (params.side / min(sides)) ** SMALL
     found = match(features, a, b, mirrored, LOOSE * max(int(features.sides[a]) / params.side, 0.5))
     if found is None:
         return None
     twins = found.alike > TWIN
 
-    def enough(support: int) -> bool:
+    def enough(support: int, need: float) -> bool:
         agreement = support**2 / len(twins)
         return support >= FEWEST and agreement >= params.agreement and agreement * votes >= need
 
-    if not enough(int(twins.sum())):
+    if not enough(int(twins.sum()), params.evidence):
         return None
     overlay = lay(_grey(raw / paths[a]), _grey(raw / paths[b]), found.matrix, params.side)
     same, agreeing = sharing(overlay, found.points)
     support = int((same & twins).sum())
-    if not enough(support):
-        return None
     base = agreeing >= params.base and float(overlay.inside.mean()) >= COVERED
+    side = min(params.side, *(int(features.sides[image]) for image in (a, b)))
+    # the less there is of a picture, the more alike are parts of two; all of it is alike in one alone
+    if not enough(support, params.evidence * (1.0 if base else (params.side / side) ** SMALL)):
+        return None
     return _row(paths[a], paths[b], found, support, votes, agreeing, base)
 
 

@@ -32,7 +32,8 @@ def replaced(fake: np.ndarray, base: np.ndarray, matrix: np.ndarray) -> np.ndarr
     a, b = (cv2.GaussianBlur(image, (0, 0), SMOOTH * unit) for image in (over.a, over.b))
     trusted = inside
     for _ in range(3):  # the correction is learned where nothing was replaced, as far as is known by then
-        difference = np.abs(a - b - _smooth(a - b, trusted, LIGHT * unit)).max(axis=2)
+        apart = cv2.absdiff(a - b, _smooth(a - b, trusted, LIGHT * unit))
+        difference = cv2.max(cv2.max(apart[..., 0], apart[..., 1]), apart[..., 2])
         usual = float(np.median(difference[trusted])) if trusted.any() else 0.0
         changed = inside & (difference > LOW + usual)
         trusted = inside & ~_morph(changed, cv2.MORPH_DILATE, 0.02 * SIDE * unit)

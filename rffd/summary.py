@@ -38,7 +38,7 @@ def summarise(dvc_yaml: Path, targets: dict[str, float]) -> None:
     package = pipeline["artifacts"]["detector"]["path"]
     plots = sorted({_path(p).parts[0] for s in pipeline["stages"].values() for p in s.get("plots", [])})
     console.print(
-        f"\nreport    {report}   (open it in a browser)\npictures  {', '.join(plots)}/\npackage   {package}/\n"
+        f"\nreport    {report}   (open it in a browser)\npictures  {', '.join(plots)}/\npackage   {package}/\n\nnext"
     )
     for command, meaning in NEXT:
         console.print(f"  {command:44} {meaning}", soft_wrap=True)
