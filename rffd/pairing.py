@@ -66,10 +66,10 @@ def find_pairs(raw: Path, target: Path, params: PairParams, workers: int | None 
 
     A row: paths `a` < `b`; `kind` (base: a fake and its untouched base; donor: a fake and a real that share a
     part; fakes; reals); features `matches` before and `inliers` after geometry, of these `support` agree pixel by
-    pixel; `votes`, what they stand out by from this collection; `evidence` = votes * support² / inliers; the median
-    error `residual` in pixels of a; `agreeing`, the share of the
-    overlap that looks the same; the way from b to a: x_a = scale * R(rotation) * x_b + (tx, ty), rotation in
-    degrees, x_b = -x_b first if `mirrored`; the mask's name. Unreadable images are passed over.
+    pixel, with the median error `residual` in pixels of a; `votes`, the features that stand out from the
+    collection's; `evidence` = votes * support² / inliers; `agreeing`, the share of the overlap that looks the same;
+    the way from b to a: x_a = scale * R(rotation) * x_b + (tx, ty), rotation in degrees, x_b = -x_b first if
+    `mirrored`; the mask's name. Unreadable images are passed over.
     """
     paths = sorted(
         file.relative_to(raw).as_posix()
