@@ -46,7 +46,7 @@ real: setup  ## the same on real photographs: make real [DATA=folder or zip] [BA
 	rffd summary
 
 test: setup  ## every test
-	@python -m pytest -n auto --dist loadfile
+	@python -m pytest
 
 check: setup  ## the fast tests
 	@python -m pytest -m "not slow and not system" -n auto -q

@@ -79,7 +79,7 @@ class Browser:
         os.close(self.writing)
         self.profile.cleanup()
 
-    def send(self, method: str, timeout: float = 60, **parameters: Any) -> dict[str, Any]:
+    def send(self, method: str, timeout: float = 240, **parameters: Any) -> dict[str, Any]:
         """Call a method of the protocol and return its result; events that come meanwhile are kept in `events`."""
         self.count += 1
         message = {"id": self.count, "method": method, "params": parameters}
@@ -120,7 +120,7 @@ class Browser:
             raise RuntimeError(f"{script}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
-    def wait(self, script: str, timeout: float = 60) -> None:
+    def wait(self, script: str, timeout: float = 240) -> None:
         """Wait until a JavaScript expression is true."""
         deadline = time.monotonic() + timeout
         while not self.run(f"!!({script})"):

@@ -56,7 +56,7 @@ def running(command, folder: Path, environment: dict[str, str], port: int):
         yield address, folder
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(120)
 
 
 def status(address: str) -> int:
