@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline_code import ROOT
 from tests.workspace import commit, make_workspace, run, set_params, stages_run
 
 pytestmark = pytest.mark.slow
@@ -158,7 +157,7 @@ def test_bad_input_is_one_clear_line(workspace):
         ({"data.source": "folder"}, "data/inbox"),
         ({"launch.processes": 2}, "'launch.processes' is 2 but 1 was started"),
     ):
-        shutil.copy(ROOT / "params.yaml", workspace / "params.yaml")
+        run(workspace, "git", "checkout", "-q", "params.yaml")
         set_params(workspace, change)
         failed = run(workspace, "dvc", "repro", check=False)
         assert failed.returncode != 0
