@@ -8,13 +8,17 @@ from typing import Any
 import torch
 
 from rffd.files import replacing, write_csv, write_json
-from rffd.fit import FitParams, Fitted, fit
+from rffd.fit import Fitted, fit
+from rffd.fit_params import FitParams
 from rffd.model import save_detector
 from rffd.scratch import code_digest, digest, folder_digest, scratch_folder
 from rffd.search_space import value_of
 from rffd.store import Store
 
-ENGINE = ("augment", "batches", "checkpoint", "fit", "inference", "losses", "model", "monitor", "optimisation")
+ENGINE = (  # the modules that a fit's result depends on
+    *("augment", "batches", "checkpoint", "epoch", "fit", "fit_state", "inference", "losses", "model", "monitor"),
+    *("optimisation", "precision", "regions", "store"),
+)
 ALWAYS_TOLD = ("learning_rate", "weight_decay", "batch_size", "seed")
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import torch
 
-from rffd.fit import Diverged, FitParams, OutOfMemory, fit
+from rffd.epoch import Diverged, OutOfMemory
+from rffd.fit import fit
+from rffd.fit_params import FitParams
 from rffd.search import SearchParams, make_plan, search, study_key
 from rffd.search_space import overlay
 from rffd.store import Store

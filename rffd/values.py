@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from rffd.fit import FitParams
+from rffd.fit_params import FitParams
 from rffd.params import require
 from rffd.search_space import overlay
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from rffd.files import replacing, write_csv, write_json
-from rffd.fit import FitParams
+from rffd.fit_params import FitParams
 from rffd.importance import importances
 from rffd.params import read_params
 from rffd.search import SearchParams, metrics_of, summary, trial_rows

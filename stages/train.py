@@ -8,7 +8,7 @@ from pathlib import Path
 from accelerate import PartialState
 
 from rffd.files import read_json
-from rffd.fit import FitParams
+from rffd.fit_params import FitParams
 from rffd.launch import LaunchParams, check_processes
 from rffd.params import read_params
 from rffd.stage import run_stage

@@ -20,7 +20,8 @@ from safetensors.torch import save_file
 
 from rffd.augment import AugmentParams
 from rffd.errors import RffdError
-from rffd.fit import FitParams, fit
+from rffd.fit import fit
+from rffd.fit_params import FitParams
 from rffd.store import open_store
 
 PARAMS = FitParams(

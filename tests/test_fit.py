@@ -19,8 +19,9 @@ import pytest
 import torch
 
 from rffd.checkpoint import load_checkpoint, save_checkpoint
+from rffd.epoch import Diverged, OutOfMemory
 from rffd.errors import RffdError
-from rffd.fit import Diverged, OutOfMemory, fit
+from rffd.fit import fit
 from rffd.optimisation import rate_factor
 from rffd.store import Store
 from tests.fitting import PARAMS
@@ -170,7 +171,7 @@ def test_two_checkpoints_are_kept_and_none_is_a_pickle(tmp_path):
 
 def test_a_loss_that_is_no_number_names_step_rate_and_files(toys, monkeypatch):
     _, train, val, backbone = toys
-    import rffd.fit as module
+    import rffd.epoch as module
 
     real, calls = module.total_loss, []
 
@@ -185,7 +186,7 @@ def test_a_loss_that_is_no_number_names_step_rate_and_files(toys, monkeypatch):
 
 def test_out_of_memory_says_what_to_change(toys, monkeypatch):
     _, train, val, backbone = toys
-    import rffd.fit as module
+    import rffd.epoch as module
 
     def greedy(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3 GiB")

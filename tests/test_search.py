@@ -182,7 +182,8 @@ def stage(folder: Path, **search: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 def test_the_stage_and_its_contract_with_train(tmp_path: Path) -> None:
-    from rffd.fit import FitParams, fit
+    from rffd.fit import fit
+    from rffd.fit_params import FitParams
     from rffd.params import read_params
     from rffd.search_space import overlay
     from rffd.store import open_store
@@ -216,16 +217,17 @@ def test_the_stage_and_its_contract_with_train(tmp_path: Path) -> None:
 def test_a_diverging_fit_is_recorded_and_the_search_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from types import SimpleNamespace
 
-    from rffd import fit, trial
+    from rffd import trial
+    from rffd.epoch import Diverged, OutOfMemory
 
     calls: list[float] = []
 
     def fake(train, val, backbone, params, *, epochs, on_epoch):
         calls.append(params.rate)
         if len(calls) == 2:
-            raise fit.Diverged("the loss is no longer a number")
+            raise Diverged("the loss is no longer a number")
         if len(calls) == 3:
-            raise fit.OutOfMemory("out of memory")
+            raise OutOfMemory("out of memory")
         for epoch in range(1, epochs + 1):
             on_epoch(epoch, {"val_auc": 0.1 * epoch, "val_log_loss": 1.0})
         return SimpleNamespace(metrics={"val_auc": 0.7, "val_log_loss": 1.0})
