@@ -65,7 +65,7 @@ def test_search_and_train_never_see_the_test_split():
 def test_every_path_of_a_command_is_declared():
     for name, stage in PIPELINE["stages"].items():
         declared = paths([*stage["deps"], *stage.get("outs", []), *stage.get("metrics", []), *stage.get("plots", [])])
-        for path in re.findall(r"--(?!config_file|num_processes)[\w-]+ (\S+)", stage["cmd"]):
+        for path in re.findall(r"--(?!config_file|num_processes)[\w-]+ ([^-\s]\S*)", stage["cmd"]):
             if path.startswith("$"):
                 continue
             inside = any(entry == path or entry.startswith(f"{path}/") for entry in declared)
