@@ -7,7 +7,7 @@ saved whole or not at all.
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from rffd.optimisation import Average, freeze, parameter_groups
 from rffd.parallel import cores
 from rffd.precision import resolve_precision
 from rffd.store import Store
+from rffd.tracking import start_tracking, tracking_options
 
 
 @dataclass
@@ -59,7 +60,7 @@ def fit(
     precision, reason = resolve_precision(params.mixed_precision)
     if AcceleratorState._shared_state and AcceleratorState().mixed_precision != precision:
         AcceleratorState._reset_state()  # a search over precisions runs several in one process
-    accelerator = Accelerator(mixed_precision=precision, log_with=params.log_with)
+    accelerator = Accelerator(mixed_precision=precision, **tracking_options(params, epochs))
     use_all_cores(accelerator.num_processes)
     say = accelerator.print
     say(f"precision: {precision} ({reason}); device: {accelerator.device}, {accelerator.num_processes} process(es)")
@@ -76,8 +77,7 @@ def fit(
     optimizer = torch.optim.AdamW(groups, fused=True)
     model, optimizer = accelerator.prepare(detector, optimizer)
     average = Average(detector, params.ema) if params.ema > 0 else None
-    if params.log_with:
-        accelerator.init_trackers("rffd", config={k: v for k, v in asdict(params).items() if k != "augment"})
+    start_tracking(accelerator, params)
 
     state = FitState(detector, optimizer, average, accelerator)
     if scratch:

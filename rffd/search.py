@@ -5,7 +5,6 @@ the same values, seed and epochs gives the same validation figures.
 """
 
 import dataclasses
-import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -13,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from rffd.engine import engine_digest
 from rffd.errors import RffdError
 from rffd.params import require
-from rffd.scratch import code_digest, digest, folder_digest, scratch_folder
+from rffd.scratch import digest, folder_digest, scratch_folder
 from rffd.search_space import read_space, value_of
 from rffd.study import Objective, Outcome, Plan, Way, alone, run_study, together
-
-CODE = ("augment", "batches", "fit", "inference", "losses", "model", "monitor", "optimisation", "study")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +84,7 @@ def study_key(params: SearchParams, fit: Any, folders: Sequence[Path]) -> str:
     settings = dataclasses.asdict(params)
     for name in ("trials", "minutes", "storage"):
         del settings[name]
-    code = code_digest(*(importlib.import_module(f"rffd.{name}") for name in CODE))
+    code = engine_digest("study")
     return digest(settings, dataclasses.asdict(fit), [folder_digest(folder) for folder in folders], code)
 
 

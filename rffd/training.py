@@ -1,32 +1,25 @@
 """The final training: a fit that is kept in scratch, so that a killed one goes on, and its outputs."""
 
 import dataclasses
-import importlib
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from rffd.engine import engine_digest
 from rffd.files import replacing, write_csv, write_json
 from rffd.fit import Fitted, fit
 from rffd.fit_params import FitParams
 from rffd.model import save_detector
-from rffd.scratch import code_digest, digest, folder_digest, scratch_folder
+from rffd.scratch import digest, folder_digest, scratch_folder
 from rffd.search_space import value_of
 from rffd.store import Store
 
-ENGINE = (  # the modules that a fit's result depends on
-    *("augment", "batches", "checkpoint", "epoch", "fit", "fit_state", "inference", "losses", "model", "monitor"),
-    *("optimisation", "precision", "regions", "store"),
-)
 ALWAYS_TOLD = ("learning_rate", "weight_decay", "batch_size", "seed")
 
 
 def fit_key(train: Store, val: Store, backbone: Path, params: FitParams, epochs: int) -> str:
     """A hash of everything that a fit's result depends on."""
-    code = code_digest(*(importlib.import_module(f"rffd.{name}") for name in ENGINE))
     folders = [folder_digest(folder) for folder in (train.folder, val.folder, backbone)]
-    return digest(dataclasses.asdict(params), epochs, folders, code, torch.__version__)
+    return digest(dataclasses.asdict(params), epochs, folders, engine_digest())
 
 
 def fit_in_scratch(train: Store, val: Store, backbone: Path, params: FitParams, epochs: int) -> Fitted:

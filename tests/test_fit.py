@@ -264,6 +264,43 @@ def test_each_option_changes_the_fit_and_still_runs(toys, reference):
         assert other.history[0] != reference.history[0], change
 
 
+def test_what_a_checkpoint_s_key_depends_on():
+    from rffd.engine import MODULES
+    from tests.pipeline_code import ROOT, reached
+
+    means = {"errors", "files", "fit_params", "parallel", "params", "progress", "scratch", "tracking"}
+    assert {Path(file).stem for file in reached(ROOT / "rffd/fit.py")} | {"fit"} == set(MODULES) | means
+
+
+def test_a_tracker_gets_each_epoch(toys, tmp_path, monkeypatch):
+    tensorboard = pytest.importorskip("tensorboardX", reason="needs a tracker (pip install tensorboardX)")
+    _, train, val, backbone = toys
+    monkeypatch.setenv("RFFD_SCRATCH", str(tmp_path))
+    history = fit(train, val, backbone, dataclasses.replace(PARAMS, log_with="tensorboard"), epochs=2).history
+    (events,) = (tmp_path / "tracking").glob("*/rffd/events.*")
+    told = read_scalars(tensorboard, events)
+    assert dict(told["val_auc"]) == pytest.approx(
+        {e["epoch"]: e["val_auc"] for e in history}
+    )
+    (hparams,) = (tmp_path / "tracking").glob("*/rffd/*/hparams.yml")
+    assert "augment.crop: 0.85" in hparams.read_text()
+    with pytest.raises(RffdError, match=r"fit\.log_with' is wandb: install its package.*tensorboard"):
+        fit(train, val, backbone, dataclasses.replace(PARAMS, log_with="wandb"), epochs=2)
+
+
+def read_scalars(tensorboard, path: Path) -> dict[str, list[tuple[int, float]]]:
+    """The scalars of an event file by name, as (step, value)."""
+    scalars: dict[str, list[tuple[int, float]]] = {}
+    data = path.read_bytes()
+    while data:  # a record: length, its checksum, the event, its checksum
+        length = int.from_bytes(data[:8], "little")
+        event = tensorboard.proto.event_pb2.Event.FromString(data[12 : 12 + length])
+        for value in event.summary.value:
+            scalars.setdefault(value.tag, []).append((event.step, value.simple_value))
+        data = data[16 + length :]
+    return scalars
+
+
 def test_frozen_weights_stay(toys):
     _, train, val, backbone = toys
     one, two = (
