@@ -12,7 +12,7 @@ export RFFD_SCRATCH ?= $(CURDIR)/.scratch
 export DVC_NO_ANALYTICS := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup repro real test check lint types bench compare deps
+.PHONY: help setup repro real test check lint types bench compare deps reference
 
 help:  ## this list
 	@echo "Real and Fake Face Detection. Start with: make repro"
@@ -55,7 +55,7 @@ lint: setup  ## style and format
 	@ruff check . && ruff format --check .
 
 types: setup  ## static types of rffd/
-	@mypy
+	@mypy rffd
 
 bench: setup  ## measure speed, as ratios, and write benchmarks/RESULTS.md
 	@python -m benchmarks
@@ -65,3 +65,6 @@ compare: setup  ## experiments side by side
 
 deps: setup  ## write each stage's list of code into dvc.yaml
 	@python -m tests.pipeline_code
+
+reference: setup  ## write docs/reference.md from the code
+	@python -m tests.reference

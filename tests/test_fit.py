@@ -279,9 +279,7 @@ def test_a_tracker_gets_each_epoch(toys, tmp_path, monkeypatch):
     history = fit(train, val, backbone, dataclasses.replace(PARAMS, log_with="tensorboard"), epochs=2).history
     (events,) = (tmp_path / "tracking").glob("*/rffd/events.*")
     told = read_scalars(tensorboard, events)
-    assert dict(told["val_auc"]) == pytest.approx(
-        {e["epoch"]: e["val_auc"] for e in history}
-    )
+    assert dict(told["val_auc"]) == pytest.approx({e["epoch"]: e["val_auc"] for e in history})
     (hparams,) = (tmp_path / "tracking").glob("*/rffd/*/hparams.yml")
     assert "augment.crop: 0.85" in hparams.read_text()
     with pytest.raises(RffdError, match=r"fit\.log_with' is wandb: install its package.*tensorboard"):

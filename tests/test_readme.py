@@ -16,7 +16,7 @@ def test_the_figures_are_the_committed_ones():
 
 def test_every_file_it_names_exists():
     named = set(re.findall(r"`((?:rffd|profiles|docs|stages)/[\w./-]+\.\w+)`", README))
-    named |= set(re.findall(r"\]\(((?:docs|rffd)/[^)]+)\)", README))
+    named |= set(re.findall(r"\]\(((?:docs|rffd)/[^)#]+)\)", README))
     assert named
     assert not [path for path in named if not (ROOT / path).exists()]
 
