@@ -63,7 +63,9 @@ def outlined(image: Image.Image, mask: np.ndarray, colour: str, thickness: int =
     return Image.fromarray(pixels)
 
 
-def exhibits(detector: Detector, store: Store, rows: Sequence[int], found: Predictions, shown: str) -> list[Exhibit]:
+def exhibits(
+    detector: Detector, store: Store, rows: Sequence[int], found: Predictions, shown: str, batch_size: int
+) -> list[Exhibit]:
     """An exhibit for each of `rows`: called regions outlined on the face, the registered mask on the heat.
 
     All share one scale of heat, so that a picture in which nothing was seen looks it: 0 to 1 for the patch
@@ -71,7 +73,7 @@ def exhibits(detector: Detector, store: Store, rows: Sequence[int], found: Predi
     """
     if not rows:
         return []
-    heats = maps(detector, np.asarray(store.images[list(rows)]))[shown]
+    heats = _heats(detector, store, rows, batch_size)[shown]
     low, high = (0.0, 1.0) if shown == "patches" else (float(heats.min()), float(np.quantile(heats, 0.98)))
     shapes = region_masks(SIDE, store.contract.face_margin) > 0.5
     result = []
@@ -110,7 +112,8 @@ def write_exhibits(
 ) -> dict[str, list[dict[str, Any]]]:
     """Write each exhibit's picture to `folder` and a sheet a kind to `plots`; return what they say, by kind."""
     chosen = choose(store, found, params.pictures)
-    deck = exhibits(detector, store, [i for rows in chosen.values() for i in rows], found, shown)
+    everything = [i for rows in chosen.values() for i in rows]
+    deck = exhibits(detector, store, everything, found, shown, params.batch_size)
     written: dict[str, list[dict[str, Any]]] = {}
     for kind, rows in chosen.items():
         some, deck = deck[: len(rows)], deck[len(rows) :]
@@ -170,7 +173,7 @@ def write_map_sheet(
     rows = spread_out(list(occluded) or fakes(store), params.pictures)
     if not rows:
         return
-    heats = maps(detector, np.asarray(store.images[rows]))
+    heats = _heats(detector, store, rows, params.batch_size)
     if occluded:
         heats[OCCLUSION] = np.array([occluded[i] for i in rows])
     tiles, captions = [], []
@@ -184,6 +187,13 @@ def write_map_sheet(
         captions += ["picture", *heats, "registered mask" if registered else "average region"]
     title = "Every map on the same fakes; colours run from coldest to hottest, but the patch head's from 0 to 1"
     save_image(sheet(tiles, captions, columns=len(heats) + 2, title=title), path)
+
+
+def _heats(detector: Detector, store: Store, rows: Sequence[int], batch_size: int) -> dict[str, np.ndarray]:
+    """Every map of some images, [len(rows), h, w] each, a batch of attention in memory at a time."""
+    starts = range(0, len(rows), batch_size)
+    parts = [maps(detector, np.asarray(store.images[list(rows[i : i + batch_size])])) for i in starts]
+    return {name: np.concatenate([part[name] for part in parts]) for name in MAPS}
 
 
 def _face(pixels: np.ndarray) -> Image.Image:

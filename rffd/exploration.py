@@ -63,7 +63,8 @@ class Measured:
 class Exploration:
     """What was found. `rows`: the usable rows of the catalogue; `channels`: by label the mean and the standard
     deviation of red, green and blue [2, 3], of 1; `averages`: by label the average picture [A, A, 3] float;
-    `pretrained`: the normalisation of the pre-trained model [2, 3]; `audit`: AUC of shortcuts by name."""
+    `pretrained`: the normalisation of the pre-trained model [2, 3]; `audit`: AUC of shortcuts by name; `changed`: by
+    number of replaced regions (0: the name doesn't tell) the share of the picture that each registered mask covers."""
 
     rows: list[Row]
     channels: dict[str, np.ndarray]
@@ -71,10 +72,12 @@ class Exploration:
     pretrained: np.ndarray
     audit: dict[str, Interval]
     audit_quality: int
+    changed: dict[int, list[float]]
 
 
 def explore(
     raw: Path,
+    pairs: Path,
     catalog: Path,
     backbone: Path,
     params: ExploreParams,
@@ -106,6 +109,7 @@ def explore(
         pretrained=pretrained_normalisation(backbone),
         audit=audit(audited, np.array(statistics), params),
         audit_quality=quality,
+        changed=changed_areas(rows, pairs / "masks"),
     )
 
 
@@ -190,14 +194,31 @@ def together(rows: Sequence[Row]) -> np.ndarray:
     return table
 
 
+def changed_areas(rows: Sequence[Row], masks: Path) -> dict[int, list[float]]:
+    """The share of the picture that each registered mask covers, by the number of regions that the name says."""
+    areas: dict[int, list[float]] = {}
+    for row in rows:
+        path = masks / f"{Path(row['path']).stem}.png"
+        if row["label"] == "fake" and path.exists():
+            with Image.open(path) as mask:
+                areas.setdefault(row["bits"].count("1"), []).append(float((np.asarray(mask) > 127).mean()))
+    return dict(sorted(areas.items()))
+
+
 def figures(found: Exploration) -> dict[str, Any]:
     """The few figures of metrics/explore.json: the input as the pre-trained model gets it (0 and 1 were ideal),
-    and the shortcuts before and after re-encoding."""
+    the registered masks with the median area they cover by number of regions, and the shortcuts before and after
+    re-encoding."""
     everything = np.mean([found.channels[label] for label in LABELS], axis=0)
     mean, deviation = found.pretrained
     numbers: dict[str, Any] = {
         "normalised_mean": round(float(np.mean((everything[0] - mean) / deviation)), 4),
         "normalised_std": round(float(np.mean(everything[1] / deviation)), 4),
+        "masks": sum(map(len, found.changed.values())),
+        "masks_by_regions": [len(found.changed.get(n, [])) for n in range(1, 5)],
+        "changed_area_by_regions": [
+            round(float(np.median(found.changed[n])), 4) if n in found.changed else None for n in range(1, 5)
+        ],
         "audit_quality": found.audit_quality,
     }
     for name, (auc, low, high) in found.audit.items():

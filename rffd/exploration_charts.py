@@ -20,6 +20,8 @@ def draw_charts(found: Exploration, folder: Path) -> None:
     draw_sizes(found.rows, folder / "sizes.png")
     draw_channels(found.channels, found.pretrained, folder / "channels.png")
     draw_audit(found, folder / "audit.png")
+    if any(found.changed.values()):
+        draw_changed(found.changed, folder / "changed.png")
 
 
 def draw_counts(rows: Sequence[Row], path: Path) -> None:
@@ -139,6 +141,27 @@ def draw_sizes(rows: Sequence[Row], path: Path) -> None:
 def _range(values: np.ndarray) -> tuple[float, float]:
     low, high = float(values.min()), float(values.max())
     return max(low * 0.95, 1e-3), high * 1.05 + 1e-3
+
+
+def draw_changed(changed: Mapping[int, Sequence[float]], path: Path) -> None:
+    """How much of the picture was replaced, a dot a registered mask, with the median, by number of regions."""
+    fig, axis = figure(height=0.9 + 0.42 * len(changed))
+    for y, areas in enumerate(changed.values()):
+        apart = np.linspace(-0.26, 0.26, len(areas)) if len(areas) > 1 else np.zeros(1)
+        axis.scatter(100 * np.sort(areas), np.random.default_rng(y).permutation(apart) + y, s=14, color=FAKE,
+                     alpha=0.45, linewidths=0)  # fmt: skip
+        middle = 100 * float(np.median(areas))
+        axis.plot([middle, middle], [y - 0.36, y + 0.36], color=INK, linewidth=2)
+        words = f"{middle:.1f} % of the picture, {len(areas):,} masks"
+        axis.text(1.02, y, words, transform=axis.get_yaxis_transform(), va="center", fontsize=9, color=MUTED)
+    names = {0: "not told by the name", 1: "1 region"}
+    axis.set_yticks(range(len(changed)), [names.get(n, f"{n} regions") for n in changed])
+    axis.set_ylim(len(changed) - 0.5, -0.5)
+    axis.set_xlim(left=0)
+    axis.tick_params(axis="y", length=0)
+    axis.set_xlabel("% of the picture replaced, measured against the original photograph (line: median)")
+    axis.set_title("How much was replaced, by number of regions")
+    save(fig, path)
 
 
 def draw_channels(channels: Mapping[str, np.ndarray], pretrained: np.ndarray, path: Path) -> None:

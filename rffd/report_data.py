@@ -14,6 +14,7 @@ EXPLORE = {  # pictures of the stage explore, in order, with what they show
     "pairs": "Fakes beside the real image that they were made from, with what was replaced.",
     "counts": "Images by class, and fakes by difficulty and region.",
     "regions": "Which regions were replaced, and how often together.",
+    "changed": "How much of the picture was replaced, where the original photograph is in the set too.",
     "averages": "The average image of each class.",
     "augmentations": "What training sees: random views of one picture.",
 }
@@ -29,7 +30,7 @@ class Described(Protocol):
 
 def data(found: Described) -> str:
     """What the images are, and pictures of them."""
-    catalog = found.metrics["catalog"]
+    catalog, explored = found.metrics["catalog"], found.metrics["explore"]
     origin = {
         "sample": "Portraits drawn by the project's seeded generator, and forgeries of them with regions of other "
         "drawn portraits blended in.",
@@ -44,6 +45,10 @@ def data(found: Described) -> str:
         f"{number(catalog.get('images_set_aside'))} were set aside, each with its reason in the catalogue.",
         f"{number(catalog.get('images_shared'))} images share their photograph with another, in "
         f"{number(catalog.get('groups_shared'))} groups.",
+        f"{number(explored['masks'])} fakes could be laid over the untouched photograph that they were made from: what "
+        "differs is what was replaced, and heat maps are measured against it."
+        if explored.get("masks")
+        else "",
     )
     folder = found.plots / "explore"
     return text + pictures(folder, EXPLORE) + folded("More pictures of the data", others(folder, {*EXPLORE, "audit"}))

@@ -11,7 +11,7 @@ import torch
 from rffd.evaluation import EvaluateParams, evaluate, write_evaluation
 from rffd.evaluation_plots import draw, write_tables
 from rffd.files import read_csv, replacing
-from rffd.inference import infer
+from rffd.inference import infer, to_best_device
 from rffd.model import load_detector
 from rffd.params import read_params
 from rffd.stage import run_stage
@@ -32,7 +32,7 @@ def main(
 ) -> None:
     """Load the model, evaluate it, write figures, predictions, tables and pictures."""
     params = read_params("evaluate", EvaluateParams)
-    detector = load_detector(model)
+    detector = to_best_device(load_detector(model))
     torch.set_num_threads(1)  # pictures are spread over the cores instead: no thread waits for another
     found = evaluate(
         functools.partial(infer, detector),

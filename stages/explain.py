@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rffd.exhibits import write_exhibits, write_map_sheet
 from rffd.files import replacing, write_json
+from rffd.inference import to_best_device
 from rffd.inspection import ExplainParams, inspect, read_predictions
 from rffd.localisation_plots import write_localisation_plots
 from rffd.model import load_detector
@@ -21,7 +22,7 @@ from rffd.store import open_store
 def main(*, model: Path, val: Path, test: Path, evaluation: Path, explanation: Path, plots: Path) -> None:
     """Measure every map on test, then draw what was found."""
     params = read_params("explain", ExplainParams)
-    detector, images = load_detector(model), open_store(test)
+    detector, images = to_best_device(load_detector(model)), open_store(test)
     found = read_predictions(evaluation)
     seen = inspect(detector, open_store(val), images, found, params)
     details = seen.details

@@ -18,7 +18,7 @@ def main(
 ) -> None:
     params = read_params("explore", ExploreParams)
     contract = read_params("preprocess", PreprocessParams)
-    found = explore(raw, catalog, backbone, params, contract)
+    found = explore(raw, pairs, catalog, backbone, params, contract)
     write_json(metrics, figures(found))
     with replacing(exploration) as folder:
         for name, numbers in counts(found.rows).items():

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import random
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+import stages.catalog
 from rffd.catalog import COLUMNS, figures, read_catalog, usual_signature
 from rffd.cataloguing import CatalogParams, describe_images, jpeg_signature, read_pairs
 from rffd.errors import RffdError
-from rffd.files import write_csv
+from rffd.files import read_json, write_csv
 from rffd.grouping import groups
+from rffd.pairing import PairParams, find_pairs
 from rffd.params import read_params
+from rffd.sample import draw_sample, plan
 from rffd.shortcuts import audit
-from rffd.sources import DataParams, acquire
+from rffd.sources import DataParams
 from tests.shared import ciplab
 
 
@@ -151,6 +155,30 @@ def test_a_new_image_changes_its_own_row_and_its_groups_only(tmp_path):
     assert changed == {"real/0.jpg", "real/2.jpg", "real/5.jpg"}
 
 
+def test_an_edit_changes_its_own_row_and_its_groups_only(tmp_path):
+    raw = filled(tmp_path, {f"real/{i}.jpg": encoded(picture(i)) for i in range(1, 9)})
+    filled(tmp_path, {"fake/f.jpg": encoded(picture(20))})
+    pairs = [("real/2.jpg", "real/5.jpg"), ("real/3.jpg", "real/4.jpg")]
+    before = described(raw, pairs)
+
+    def changed(pairs) -> dict[str, set[str]]:
+        after = described(raw, pairs)
+        assert list(after) == list(before)
+        return {
+            path: {name for name in row if row[name] != before[path][name]}
+            for path, row in after.items()
+            if row != before[path]
+        }
+
+    filled(tmp_path, {"real/4.jpg": encoded(picture(4), quality=40)})
+    assert changed(pairs) == {"real/4.jpg": {"bytes", "sha256", "jpeg"}}
+    filled(tmp_path, {"real/4.jpg": encoded(picture(40))})  # another photograph, which leaves its group
+    assert changed(pairs[:1]) == {"real/4.jpg": {"bytes", "sha256", "group"}}
+    filled(tmp_path, {"real/4.jpg": b"no picture"})
+    found = changed(pairs[:1])
+    assert set(found) == {"real/4.jpg"} and {"status", "reason", "sha256", "group"} < found["real/4.jpg"]
+
+
 def test_the_result_does_not_depend_on_the_number_of_processes(tmp_path):
     raw = filled(tmp_path, {f"{label}/{i}.jpg": encoded(picture(i)) for i in range(20) for label in ("real", "fake")})
     (rows_1, statistics_1), (rows_2, statistics_2) = (describe_images(raw, [], workers=n) for n in (1, 2))
@@ -217,22 +245,37 @@ def test_groups_are_connected_parts_whatever_the_order(edges, more, order: rando
         assert reached == inside
 
 
-def test_each_defect_of_the_sample_is_found_in_its_number(tmp_path):
+def test_each_defect_of_the_sample_is_found_in_its_number(tmp_path, capsys):
+    """All at once: drawn, paired, catalogued."""
     committed = read_params("data", DataParams)
-    wanted = {"header_tells": 30, "unreadable": 3, "duplicates": 2, "near_duplicates": 0, "three_bits": 2}
+    wanted = {"header_tells": 20, "unreadable": 3, "duplicates": 2, "near_duplicates": 3, "three_bits": 2}
     defects = dataclasses.replace(committed.sample.defects, **wanted)
-    sample = dataclasses.replace(committed.sample, real=60, fake=60, size=64, shared=0.0, defects=defects)
-    raw = tmp_path / "raw"
-    acquire(dataclasses.replace(committed, source="sample", sample=sample), raw)
-    rows, statistics = describe_images(raw, [])
-    aside = [row["reason"] for row in rows if row["status"] == "set aside"]
-    assert len(rows) == 120
-    assert sum("the same bytes" in reason for reason in aside) == 2
-    assert len(aside) == 5
-    assert figures(rows)["unusual_header_fake"] == 30 and figures(rows)["unusual_header_real"] == 0
+    sample = dataclasses.replace(committed.sample, real=40, fake=40, seed=0, shared=0.25, defects=defects)
+    raw, pairs, catalog = tmp_path / "raw", tmp_path / "pairs", tmp_path / "catalog.csv"
+    draw_sample(sample, raw, workers=1)
+    find_pairs(raw, pairs, read_params("pair", PairParams), workers=1)
+    stages.catalog.main(
+        raw=raw, pairs=pairs, catalog=catalog, metrics=tmp_path / "catalog.json", plots=tmp_path / "plots"
+    )
+    rows, items = read_catalog(catalog), [item for item in plan(sample) if item.damage is None]
+    sharing = {(a.path, b.path) for a in items for b in items if a.path < b.path and a.base == b.base}
+    assert set(read_pairs(pairs / "pairs.csv")) == sharing and len(sharing) == 10 + 2 + 3
+    reasons = [row["reason"] for row in rows if row["status"] == "set aside"]
+    assert len(rows) == 80 and len(reasons) == 3 + 2
+    assert sum("the same bytes" in reason for reason in reasons) == 2
+    near = {pair for pair in sharing if all(path.startswith("real/") for path in pair)}
+    group = {row["path"]: row["group"] for row in rows if row["status"] == "ok"}
+    assert sum(a in group and b in group and group[a] == group[b] for a, b in near) == 3
+    numbers = read_json(tmp_path / "catalog.json")
+    assert (numbers["images"], numbers["images_set_aside"]) == (80, 5)
+    assert (numbers["unusual_header_fake"], numbers["unusual_header_real"]) == (20, 0)
+    assert numbers["images_shared"] == sum(n for n in Counter(group.values()).values() if n > 1)
     assert sum("three bits" in row["note"] for row in rows) == 2
-    found = audit(rows, statistics, usual_signature(rows), read_params("catalog", CatalogParams).audit)
-    assert found["header"][0] == pytest.approx(0.75, abs=0.02) and found["header"][1] > 0.6
+    assert numbers["shortcut_header_auc"] == pytest.approx(0.75, abs=0.03)
+    assert numbers["shortcut_header_auc_ci95"][0] > 0.6
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning:")]
+    (header,) = [line for line in said if "the JPEG header tells fake from real" in line]
+    assert "chance is 0.500" in header and "preprocess.jpeg_quality re-encodes every image alike" in header
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """Maps of a tiny model taught to find a planted square: they must find it, and models of shuffled weights must not."""
 
+import copy
+import dataclasses
 import json
 import warnings
 
@@ -7,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from rffd.exhibits import write_map_sheet
+from rffd.exhibits import write_exhibits, write_map_sheet
 from rffd.explanation import COVER, MAPS, eager_attention, gradient_rollout, maps, occlusion, randomised, rollout
 from rffd.files import read_csv, write_csv
-from rffd.inference import infer
+from rffd.inference import infer, to_best_device
 from rffd.inspection import ExplainParams, inspect, read_predictions
 from rffd.localisation_plots import write_localisation_plots
 from rffd.model import save_detector
@@ -164,6 +166,45 @@ def test_rollouts_by_hand():
     gradient = torch.zeros_like(heads)
     gradient[0, 0, 0, 1], gradient[0, 1, 0, 1] = 1.0, -1.0  # the second head speaks against: dropped
     assert gradient_rollout([heads], [gradient]).item() == pytest.approx(0.4)
+
+
+def test_no_pass_holds_more_than_a_batch(planted, tmp_path):
+    """Memory is bounded by `explain.batch_size`: attention of every layer is held, with its gradient."""
+    folder, detector, val, _ = planted
+    few = {"occlusion_images": 1, "curve_images": 4, "curve_steps": 2, "random_models": 1}
+    params = dataclasses.replace(PARAMS, batch_size=3, resamples=0, **few)
+    found, passes = read_predictions(folder / "evaluation"), []
+    hook = detector.vit.vit.register_forward_pre_hook(lambda _, pixels: passes.append(len(pixels[0])))
+    seen = inspect(detector, val, val, found, params)
+    for name in ("pictures", "plots"):
+        (tmp_path / name).mkdir()
+    write_exhibits(detector, val, found, "patches", params, tmp_path / "pictures", tmp_path / "plots")
+    write_map_sheet(detector, val, seen.occlusion, params, tmp_path / "maps.png")
+    hook.remove()
+    assert len(passes) > 40 and max(passes) == 3
+
+
+def test_a_gpu_is_used_where_there_is_one_at_full_precision(monkeypatch):
+    moved, detector = [], untrained_detector(seed=0)
+    monkeypatch.setattr(detector, "to", moved.append)
+    assert to_best_device(detector) is detector and moved == ["cuda"] * torch.cuda.is_available()
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    to_best_device(detector)
+    assert moved[-1] == "cuda" and not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_answers_as_the_cpu_does(planted):
+    _, detector, _, test = planted
+    images, there = test.images[:8], to_best_device(copy.deepcopy(detector))
+    for here, gpu in zip(infer(detector, images), infer(there, images), strict=True):
+        np.testing.assert_allclose(gpu, here, atol=1e-3)
+    expected = maps(detector, images)
+    for name, heat in maps(there, images).items():
+        np.testing.assert_allclose(heat, expected[name], atol=1e-3, rtol=1e-2)
+    np.testing.assert_allclose(occlusion(there, images[:1]), occlusion(detector, images[:1]), atol=1e-3)
+    assert next(randomised(there, 0).parameters()).is_cuda
 
 
 def test_the_stage_writes_pictures_and_figures(planted, tmp_path, monkeypatch):

@@ -97,7 +97,8 @@ def pairs_file(project, **pair):
 
 
 def look_at(project, **kwargs) -> Exploration:
-    return explore(project / "raw", project / "catalog.csv", project / "backbone", PARAMS, CONTRACT, **kwargs)
+    where = (project / "raw", project / "pairs", project / "catalog.csv", project / "backbone")
+    return explore(*where, kwargs.pop("params", PARAMS), CONTRACT, **kwargs)
 
 
 def test_channels_averages_and_the_audit_are_those_of_the_pixels(project):
@@ -114,6 +115,8 @@ def test_channels_averages_and_the_audit_are_those_of_the_pixels(project):
     assert numbers["audit_header_reencoded_auc"] == 0.5 and numbers["audit_header_reencoded_auc_ci95"] == [0.5, 0.5]
     assert numbers["audit_pixels_original_auc"] > 0.95 and numbers["audit_pixels_prepared_auc"] > 0.95
     assert numbers["audit_quality"] == 50
+    assert numbers["masks"] == 1 and numbers["masks_by_regions"] == [0, 1, 0, 0]
+    assert numbers["changed_area_by_regions"] == [None, round(20 * 20 / 64**2, 4), None, None]
     assert all(isinstance(value, int | float | list) for value in numbers.values())
 
 
@@ -127,7 +130,7 @@ def test_the_audit_can_be_bounded(project):
     from dataclasses import replace
 
     bounded = replace(PARAMS, audit_images=50)
-    found = explore(project / "raw", project / "catalog.csv", project / "backbone", bounded, CONTRACT, workers=1)
+    found = look_at(project, params=bounded, workers=1)
     assert len(found.rows) == 60 and 0.5 <= found.audit["header_original"][0] <= 1
     with pytest.raises(ParamError, match="audit_images"):
         replace(PARAMS, audit_images=3)
@@ -140,7 +143,7 @@ def test_every_picture_is_drawn_and_again_to_the_byte(project):
         draw_charts(found, project / name)
         draw_sheets(found, project / "raw", project / "pairs", PARAMS, project / name)
     names = sorted(path.name for path in (project / "a").iterdir())
-    expected = ("audit", "averages", "channels", "counts", "fakes", "pairs", "reals", "regions", "sizes")
+    expected = ("audit", "averages", "changed", "channels", "counts", "fakes", "pairs", "reals", "regions", "sizes")
     assert names == [f"{name}.png" for name in expected]
     for name in names:
         assert (project / "a" / name).read_bytes() == (project / "b" / name).read_bytes(), name
@@ -149,7 +152,7 @@ def test_every_picture_is_drawn_and_again_to_the_byte(project):
 def test_names_that_tell_nothing_and_sizes_that_differ_are_drawn_too(project):
     found = look_at(project, workers=1)
     plain = [r | {"difficulty": "", "bits": "", "width": str(60 + i)} for i, r in enumerate(found.rows)]
-    found = Exploration(plain, found.channels, found.averages, found.pretrained, found.audit, 50)
+    found = Exploration(plain, found.channels, found.averages, found.pretrained, found.audit, 50, {0: [0.1]})
     write_csv(project / "pairs" / "pairs.csv", [], ["a", "b", "mask"])
     draw_charts(found, project / "plain")
     draw_sheets(found, project / "raw", project / "pairs", PARAMS, project / "plain")
