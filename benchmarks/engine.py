@@ -3,9 +3,10 @@
     python -m benchmarks.engine [--images 256] [--repeats 5] [--shape ViT-Ti/16] [--profile]
 
 Photographs are drawn, the model has random weights: neither changes the speed. All sides train the same model with the
-same batch in the same precision, one epoch a turn, in turns. The bare loop has its batches as normalised tensors in
-memory and does forward, cross-entropy, backward and AdamW, nothing else. The peer is a `Trainer` that decodes, flips
-and processes each JPEG in each epoch. `--profile` prints where an epoch of the engine goes instead.
+same batch in the same precision, one epoch a turn, in turns, each in a process of its own. The bare loop has its
+batches as normalised tensors in memory and does forward, cross-entropy, backward and AdamW, nothing else. The peer is
+a `Trainer` that decodes, flips and processes each JPEG in each epoch. `--profile` prints where an epoch of the engine
+goes instead.
 """
 
 import argparse
@@ -29,19 +30,21 @@ from transformers.utils import logging
 import rffd.fit
 from benchmarks.measure import Row, Rows, in_turns, ratio
 from benchmarks.scene import photographs, store_of, vit
+from benchmarks.sides import Side
 from rffd.augment import NO_AUGMENTATION
 from rffd.fit_params import FitParams
 from rffd.parallel import cores
 from rffd.params import read_params
 from rffd.precision import resolve_precision
-from rffd.store import Store
+from rffd.store import Store, open_store
 
 SIZE, ROOM, BATCH = 224, 256, 32
-Side = Callable[[], float]
+Run = Callable[[], float]
 
 
-def engine(train: Store, backbone: Path, params: FitParams) -> Side:
+def engine(folder: Path, backbone: Path, params: FitParams) -> Run:
     """Images/s of `fit` over an epoch's training pass, as the pass itself is timed."""
+    train = open_store(folder)
     inner, taken = rffd.fit.train_epoch, []
 
     def timed(*arguments, **named):
@@ -63,25 +66,30 @@ def engine(train: Store, backbone: Path, params: FitParams) -> Side:
     return side
 
 
-def bare(train: Store, backbone: Path, precision: str) -> Side:
-    """Images/s of forward, loss, backward and step on ready tensors."""
+def bare(folder: Path, backbone: Path, precision: str) -> Run:
+    """Images/s of forward, loss, backward and step on ready tensors: two batches, over and over."""
+    train = open_store(folder)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    views = torch.from_numpy(np.ascontiguousarray(train.images[:, :SIZE, :SIZE])).permute(0, 3, 1, 2)
-    batches = list(zip((views / 127.5 - 1).split(BATCH), torch.from_numpy(train.labels).split(BATCH), strict=True))
+    views = torch.from_numpy(np.ascontiguousarray(train.images[: 2 * BATCH, :SIZE, :SIZE])).permute(0, 3, 1, 2)
+    batches = list(
+        zip((views / 127.5 - 1).split(BATCH), torch.from_numpy(train.labels[: 2 * BATCH]).split(BATCH), strict=True)
+    )
     batches = [(pixels.contiguous().to(device), labels.to(device)) for pixels, labels in batches]
     model = ViTForImageClassification.from_pretrained(backbone).to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
+    steps = len(train) // BATCH
 
     def side() -> float:
         started = time.perf_counter()
-        for pixels, labels in batches:
+        for step in range(steps):
+            pixels, labels = batches[step % len(batches)]
             with autocast(device, precision):
                 logits = model(pixels).logits
             F.cross_entropy(logits.float(), labels).backward()
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         synchronise()
-        return len(train) / (time.perf_counter() - started)
+        return steps * BATCH / (time.perf_counter() - started)
 
     return side
 
@@ -116,8 +124,9 @@ class Clock(TrainerCallback):
         self.seconds = time.perf_counter() - self.started
 
 
-def trainer(paths: list[Path], backbone: Path, precision: str, workers: int, output: Path) -> Side:
+def trainer(paths: list[Path], backbone: Path, precision: str, workers: int, output: Path) -> Run:
     """Images/s of the peer over an epoch."""
+    logging.set_verbosity_error()
     model = ViTForImageClassification.from_pretrained(backbone)
     arguments = TrainingArguments(
         output_dir=str(output),
@@ -203,15 +212,16 @@ def rows(quick: bool = False, images: int = 256, repeats: int = 5, shape: str | 
         paths, train, backbone = scene(folder, images, shape)
         plain = store_of(folder / "plain", paths, SIZE)
         sides = {
-            "bare": bare(train, backbone, precision),
-            "engine": engine(train, backbone, params),
-            "flips": engine(plain, backbone, flip_only),
-            "0": trainer(paths, backbone, precision, 0, folder / "out"),
-            "all": trainer(paths, backbone, precision, cores(), folder / "out"),
+            "bare": Side(bare, train.folder, backbone, precision),
+            "engine": Side(engine, train.folder, backbone, params),
+            "flips": Side(engine, plain.folder, backbone, flip_only),
+            "0": Side(trainer, paths, backbone, precision, 0, folder / "out"),
+            "all": Side(trainer, paths, backbone, precision, cores(), folder / "out"),
         }
-        for side in sides.values():
-            side()  # allocator, page cache, kernels chosen
         found = in_turns(sides, repeats)
+        peaks = {name: side.peak for name, side in sides.items()}
+        for side in sides.values():
+            side.close()
         flops = operations(backbone)
     speed = {name: statistics.median(values) for name, values in found.items()}
     told = {name: f"{value:.1f} images/s" for name, value in speed.items()}
@@ -223,6 +233,13 @@ def rows(quick: bool = False, images: int = 256, repeats: int = 5, shape: str | 
         against=told["bare"],
         ratio=over_bare,
         at_least=0.97,
+    )
+    yield Row(
+        what="peak memory of the engine over the bare loop's",
+        measured=f"{peaks['engine']:.0f} MiB",
+        against=f"{peaks['bare']:.0f} MiB",
+        ratio=peaks["engine"] / peaks["bare"],
+        at_most=1.1,
     )
     workers = {"0": "no workers", "all": f"{cores()} workers"}
     better = max(("0", "all"), key=lambda name: speed[name])
@@ -270,7 +287,7 @@ def profile(images: int, shape: str) -> None:
     )
     with tempfile.TemporaryDirectory() as temporary:
         _, train, backbone = scene(Path(temporary), images, shape)
-        side = engine(train, backbone, params)
+        side = engine(train.folder, backbone, params)
         side()
         with torch.profiler.profile(with_stack=False) as found:
             print(f"{side():.1f} images/s")

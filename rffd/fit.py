@@ -19,6 +19,7 @@ from rffd.epoch import train_epoch, validate
 from rffd.errors import RffdError
 from rffd.fit_params import FitParams
 from rffd.fit_state import FitState
+from rffd.memory import keep_freed_memory
 from rffd.model import Detector, new_detector
 from rffd.monitor import Monitor
 from rffd.optimisation import Average, freeze, parameter_groups
@@ -62,6 +63,8 @@ def fit(
         AcceleratorState._reset_state()  # a search over precisions runs several in one process
     accelerator = Accelerator(mixed_precision=precision, **tracking_options(params, epochs))
     use_all_cores(accelerator.num_processes)
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
     say = accelerator.print
     say(f"precision: {precision} ({reason}); device: {accelerator.device}, {accelerator.num_processes} process(es)")
 
