@@ -40,7 +40,9 @@ class Table:
             self.started = True
             print(f"{'verdict':8} {'fake':>6}  {'regions called replaced':33}  picture", file=self.stream)
         regions = ", ".join(name.replace("_", " ") for name in answer.regions)
-        line = f"{answer.verdict:8} {answer.probability:6.1%}  {regions:33}  {shown(answer.path)}"
+        # a name may hold what would steer the terminal
+        path = "".join(c if c.isprintable() else repr(c)[1:-1] for c in shown(answer.path))
+        line = f"{answer.verdict:8} {answer.probability:6.1%}  {regions:33}  {path}"
         print(line, file=self.stream, flush=True)
 
     def close(self) -> None:

@@ -9,7 +9,10 @@ import contextlib
 import html
 import io
 import os
+import signal
+import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +20,14 @@ from PIL import Image
 
 from rffd.errors import RffdError
 from rffd.heat import heat_map
-from rffd.images import UnreadableImage, read_image
-from rffd.look import COLOURS, INK, MUTED, REGION_COLOURS
-from rffd.prediction import Package, Prediction, predict_picture
+from rffd.images import UnreadableImage
+from rffd.look import COLOURS, MUTED, REGION_COLOURS
+from rffd.prediction import Package, Prediction, predict
 
 MAX_FILE = 25 * 2**20  # bytes of an upload; a 50-megapixel JPEG fits
 SHOWN = 480  # pixels of the longer side in the page
 WAITING = 20  # visitors that may queue
+FORGOTTEN = 120  # seconds until an upload is deleted for which no answer was asked
 TEMPLATES = Path(__file__).parent / "templates"
 EXAMPLES = {"A drawn portrait": "example_real.jpg", "A drawn forgery": "example_fake.jpg"}
 UNSURE = "#8a6d1a"
@@ -43,12 +47,10 @@ def answer(package: Package, path: str | None) -> str:
     """The result panel for a picture's file, as HTML; a file that can't be used gets its reason."""
     if not path:
         return EMPTY
-    try:
-        picture = read_image(path)
-    except UnreadableImage as error:
-        reason = html.escape(error.reason)
+    (found,) = predict(package, [path], picture_size=SHOWN, workers=1)
+    if isinstance(found, UnreadableImage):
+        reason = html.escape(found.reason)
         return f'<div class="rffd-error" role="alert"><b>This file can\'t be used.</b> It is: {reason}.</div>'
-    found = predict_picture(package, picture)
     return result(found, package)
 
 
@@ -58,6 +60,7 @@ def result(found: Prediction, package: Package) -> str:
     percent = f"{100 * found.probability:.0f}"
     colour = COLOURS.get(found.verdict, UNSURE)
     rule = package.rule
+    unsure = f"; between {100 * rule.low:.0f} and {100 * rule.high:.0f} % (hatched) it can't tell"
     regions = "".join(
         f'<li><span class="rffd-key" style="background:{REGION_COLOURS[name]}"></span>{name.replace("_", " ")}: '
         f"{100 * found.region_probabilities[name]:.0f} %</li>"
@@ -68,14 +71,15 @@ def result(found: Prediction, package: Package) -> str:
     heat = heat_map(found, package.contract.face_margin)
     alt = f"Heat map; regions called replaced: {', '.join(found.regions).replace('_', ' ') or 'none'}"
     return f"""
-<div class="rffd-result" aria-live="polite">
+<div class="rffd-result">
   <p class="rffd-verdict" style="color:{colour}">{WORDS[found.verdict]} <small>({found.verdict})</small></p>
   <div class="rffd-bar" role="meter" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{percent}"
        aria-label="Probability of a forgery">
     <div class="rffd-band" style="left:{100 * rule.low:.1f}%;width:{100 * (rule.high - rule.low):.1f}%"></div>
     <div class="rffd-mark" style="left:{100 * found.probability:.1f}%;background:{colour}"></div>
   </div>
-  <p class="rffd-scale"><span>untouched</span><span>{percent} % likely photoshopped</span><span>photoshopped</span></p>
+  <p class="rffd-scale"><span>untouched</span><span>photoshopped</span></p>
+  <p><b>{percent} %</b> likely photoshopped{unsure if rule.low < rule.high else ""}.</p>
   {warning}
   <div class="rffd-pictures">
     <figure><img alt="The picture" src="{_inline(found.picture)}"><figcaption>as seen, upright</figcaption></figure>
@@ -115,7 +119,8 @@ def build(package: Package) -> Any:
                 with contextlib.suppress(OSError):  # the folder that Gradio made for it
                     Path(path).parent.rmdir()
 
-    with gradio.Blocks(title="Was this portrait photoshopped?", analytics_enabled=False) as page:
+    forget = (FORGOTTEN, FORGOTTEN)  # how often it is looked, and how old a file may be
+    with gradio.Blocks(title="Was this portrait photoshopped?", analytics_enabled=False, delete_cache=forget) as page:
         gradio.Markdown(INTRO)
         with gradio.Row():
             with gradio.Column(min_width=280):
@@ -124,12 +129,13 @@ def build(package: Package) -> Any:
                 with gradio.Row():
                     buttons = {gradio.Button(text, min_width=120): name for text, name in EXAMPLES.items()}
             with gradio.Column(min_width=280):
-                panel = gradio.HTML(EMPTY)
+                panel = gradio.HTML(EMPTY, elem_id="rffd-panel")
         gradio.Markdown(limits(package))
         upload.input(on_upload, upload, [upload, panel], api_visibility="private", concurrency_limit=2)
         for button, name in buttons.items():
             path = str(TEMPLATES / name)
             button.click(lambda path=path: answer(package, path), None, panel, api_visibility="private")
+        page.load(None, js=ANNOUNCED, api_visibility="private")
     return page.queue(max_size=WAITING)
 
 
@@ -153,12 +159,17 @@ def serve(package: Package, *, host: str | None = None, port: int | None = None,
             theme=gradio.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"]),  # nothing is fetched
             css=CSS,
             footer_links=[],
-            quiet=not wait,
-            prevent_thread_lock=not wait,
+            quiet=True,
+            prevent_thread_lock=True,
         )
     except OSError as error:
         raise RffdError(f"can't open port {port}: {error}; choose another one with --port") from error
     page._rffd_uploads = uploads  # removed with the page
+    if wait:
+        print(f"The page is open: {page.local_url} (Ctrl-C closes it)", flush=True)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # an orderly end, which removes the uploads
+        page.block_thread()
     return page
 
 
@@ -171,6 +182,8 @@ def import_gradio() -> Any:
     return gradio
 
 
+# the panel itself, which stays, tells a screen reader that its content changed
+ANNOUNCED = "() => { document.querySelector('#rffd-panel').setAttribute('aria-live', 'polite'); }"
 CSS = f"""
 .rffd-verdict {{ font-size: 1.7em; font-weight: 700; margin: 0 0 .3em; }}
 .rffd-verdict small {{ font-size: .55em; font-weight: 400; color: {MUTED}; }}
@@ -180,9 +193,8 @@ CSS = f"""
   #0000, #0000 4px, #0003 4px, #0003 6px); }}
 .rffd-mark {{ position: absolute; top: -4px; width: 6px; height: 24px; margin-left: -3px; border-radius: 3px;
   border: 1px solid #fff; }}
-.rffd-scale {{ display: flex; justify-content: space-between; gap: .5em; font-size: .85em; color: {MUTED}; }}
-.rffd-scale span:nth-child(2) {{ color: {INK}; font-weight: 600; text-align: center; }}
-.dark .rffd-scale span:nth-child(2) {{ color: #fff; }}
+.rffd-scale {{ display: flex; justify-content: space-between; margin: .2em 0; font-size: .85em; color: {MUTED}; }}
+.dark :is(.rffd-verdict small, .rffd-scale, .rffd-note, .rffd-pictures figcaption) {{ color: #a9b1bb; }}
 .rffd-pictures {{ display: flex; flex-wrap: wrap; gap: 10px; margin: .6em 0; }}
 .rffd-pictures figure {{ flex: 1 1 150px; margin: 0; }}
 .rffd-pictures img {{ width: 100%; border-radius: 6px; display: block; }}
@@ -190,5 +202,6 @@ CSS = f"""
 .rffd-result ul {{ list-style: none; padding: 0; margin: .2em 0; display: flex; flex-wrap: wrap; gap: .3em 1.2em; }}
 .rffd-key {{ display: inline-block; width: 12px; height: 12px; border-radius: 3px; margin-right: 6px; }}
 .rffd-error {{ border-left: 4px solid {UNSURE}; padding: .5em .8em; background: {UNSURE}22; border-radius: 4px; }}
+@media (max-width: 480px) {{ .rffd-verdict {{ font-size: 1.35em; }} }}
 :focus-visible {{ outline: 3px solid {COLOURS["real"]} !important; outline-offset: 2px; }}
 """

@@ -6,9 +6,11 @@ Exit status: 0 all went well; 1 some pictures could not be read, or a step faile
 import argparse
 import contextlib
 import os
+import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from rffd.errors import RffdError
@@ -44,7 +46,8 @@ def _parser() -> argparse.ArgumentParser:
 
     predict = commands.add_parser("predict", help="verdict, probability and replaced regions for pictures")
     predict.add_argument("paths", nargs="+", metavar="PATH", help="file, folder, quoted glob; - reads names from stdin")
-    predict.add_argument("--model", metavar="DIR", help="packaged model: a folder or a Hub id (default: dvc.yaml's)")
+    which = "packaged model: a folder, or OWNER/NAME[@REVISION] on the Hub (default: dvc.yaml's)"
+    predict.add_argument("--model", metavar="MODEL", help=which)
     form = predict.add_mutually_exclusive_group()
     form.add_argument("--json", dest="form", action="store_const", const="json", help="one list of objects")
     form.add_argument("--csv", dest="form", action="store_const", const="csv", help="one line a picture")
@@ -52,27 +55,45 @@ def _parser() -> argparse.ArgumentParser:
     predict.set_defaults(run=_predict, form="table")
 
     publish = commands.add_parser("publish", help="show what would be put on the Hub; with --yes, do it")
-    publish.add_argument("--repository", metavar="OWNER/NAME", help="where to (default: package.repository)")
+    where = "where to (default: package.repository)"
+    publish.add_argument("--repository", type=_hub_id, metavar="OWNER/NAME", help=where)
     publish.add_argument("--model", metavar="DIR", help="packaged model (default: dvc.yaml's)")
-    publish.add_argument("--tag", help="version to tag it with (default: the one that gto has at HEAD)")
+    publish.add_argument("--tag", type=_version, help="version to tag it with (default: the one that gto has at HEAD)")
     seen = publish.add_mutually_exclusive_group()
     seen.add_argument("--private", action="store_true", default=None, help="a new repository is its owners' alone")
     seen.add_argument("--public", action="store_false", dest="private", help="a new repository is for everybody to see")
-    publish.add_argument(
-        "--space", metavar="OWNER/NAME", help="instead, put the page there, for the model as published"
-    )
+    page = "instead, put the page there, for the model as published"
+    publish.add_argument("--space", type=_hub_id, metavar="OWNER/NAME", help=page)
     publish.add_argument("--yes", action="store_true", help="carry the plan out")
     publish.set_defaults(run=_publish)
 
     serve = commands.add_parser("serve", help="open a page to drop pictures on")
-    serve.add_argument("--model", metavar="DIR", help="packaged model: a folder or a Hub id (default: dvc.yaml's)")
+    serve.add_argument("--model", metavar="MODEL", help=which)
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
-    serve.add_argument("--port", type=int, default=7860, help="default: 7860")
+    serve.add_argument("--port", type=_port, default=7860, help="default: 7860")
     serve.set_defaults(run=_serve)
 
     summary = commands.add_parser("summary", help="the last run's figures, against targets and the committed ones")
     summary.set_defaults(run=_summary)
     return parser
+
+
+def _hub_id(text: str) -> str:
+    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not OWNER/NAME")
+    return text
+
+
+def _version(text: str) -> str:
+    if not re.fullmatch(r"\w[\w.+-]*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no version such as v0.1.0")
+    return text
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port, from 1 to 65535")
+    return int(text)
 
 
 def _predict(arguments: argparse.Namespace) -> int:
@@ -89,7 +110,10 @@ def _predict(arguments: argparse.Namespace) -> int:
     if arguments.explain:
         from rffd.heat import PICTURE, write_heat
 
-        arguments.explain.mkdir(parents=True, exist_ok=True)
+        try:
+            arguments.explain.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RffdError(f"--explain {arguments.explain}: no folder can be made there ({error.strerror})") from error
     output = FORMATS[arguments.form](sys.stdout)
     failed = 0
     paths = _watched(arguments.paths)
@@ -130,16 +154,25 @@ def _publish(arguments: argparse.Namespace) -> int:
         return 1 if arguments.yes else 0
     if not arguments.space:
         return _carry_out(find_model(arguments.model), repository, "model", private, tag, arguments.yes)
-    from rffd.space import write_space
+    from rffd.space import check_model, write_space
 
     if tag is None:
         raise RffdError("a page answers from one version of the model: name it with --tag v0.1.0")
     with tempfile.TemporaryDirectory(prefix="rffd-space-") as folder:
         write_space(Path(folder), model=repository, tag=tag)
-        return _carry_out(Path(folder), arguments.space, "space", private, None, arguments.yes)
+        needs = partial(check_model, repository, tag)
+        return _carry_out(Path(folder), arguments.space, "space", private, None, arguments.yes, needs)
 
 
-def _carry_out(folder: Path, repository: str, kind: str, private: bool, tag: str | None, yes: bool) -> int:
+def _carry_out(
+    folder: Path,
+    repository: str,
+    kind: str,
+    private: bool,
+    tag: str | None,
+    yes: bool,
+    needs: Callable[[], list[str]] = list,
+) -> int:
     from rffd.hub import HubError
     from rffd.publishing import describe, listing, make_plan, publish
 
@@ -150,6 +183,8 @@ def _carry_out(folder: Path, repository: str, kind: str, private: bool, tag: str
         print(f"Not compared with {repository}: see the error.")
         raise
     print("\n".join(describe(plan)))
+    for line in needs():
+        print(line)
     if not yes:
         print("Nothing was done; add --yes to carry this out.")
     elif plan.commit_needed or plan.tag_needed:

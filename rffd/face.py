@@ -42,8 +42,7 @@ class Face:
 
 def find_face(image: Image.Image) -> Face:
     """The largest frontal face of a picture, or the mean box as a share of the smaller side, centred."""
-    import cv2  # here: only the optional crop needs OpenCV
-
+    cv2 = _opencv()
     scale = SEARCH_SIZE / min(image.size)
     size = tuple(max(1, round(side * scale)) for side in image.size)
     grey = cv2.equalizeHist(np.asarray(image.convert("L").resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)))
@@ -89,8 +88,7 @@ def cascade() -> Any:
 @functools.lru_cache(maxsize=64)
 def load_cascade(thread: int) -> Any:
     """A cascade for the thread of that number; OpenCV 5 ships none."""
-    import cv2
-
+    cv2 = _opencv()
     cv2.setNumThreads(1)  # the work is spread over processes already
     folder = getattr(getattr(cv2, "data", None), "haarcascades", "")
     classifier = cv2.CascadeClassifier(f"{folder}haarcascade_frontalface_default.xml")
@@ -100,3 +98,15 @@ def load_cascade(thread: int) -> Any:
             "or set preprocess.face_margin to null"
         )
     return classifier
+
+
+_importing = threading.Lock()
+
+
+def _opencv() -> Any:
+    """OpenCV, imported when the optional crop needs it, by one thread at a time: while it loads its binary part it
+    takes itself out of `sys.modules`, and a second thread that imports it then gets a module without its files."""
+    with _importing:
+        import cv2
+
+        return cv2

@@ -29,7 +29,7 @@ def speaking_with(repository: str) -> Iterator[None]:
     """Turn whatever goes wrong in the block into a `HubError` of one line that holds no token."""
     import httpx2
     from huggingface_hub import constants, get_session
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
     from huggingface_hub.utils import disable_progress_bars
 
     get_session().timeout = httpx2.Timeout(TIMEOUT)  # it comes without one
@@ -39,7 +39,9 @@ def speaking_with(repository: str) -> Iterator[None]:
         yield
     except (OfflineModeIsEnabled, HFValidationError) as error:
         raise HubError(_clean(f"{repository}: {error}")) from None
-    except (HfHubHTTPError, httpx2.HTTPError, OSError, ValueError, RuntimeError) as error:
+    except RffdError:
+        raise
+    except Exception as error:  # the client's, its HTTP library's, or a stumble over an answer of another shape
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, httpx2.HTTPError):
             cause = cause.__cause__
@@ -53,7 +55,9 @@ def speaking_with(repository: str) -> Iterator[None]:
         if isinstance(cause, httpx2.TransportError):
             reason = _clean(str(cause) or type(cause).__name__)
             raise HubError(f"{constants.ENDPOINT} can't be reached ({reason})", again=True) from None
-        raise HubError(_clean(f"{repository}: {error}")) from None
+        known = isinstance(error, OSError | RuntimeError)
+        reason = str(error) if known else f"the Hub's answer can't be read ({type(error).__name__}: {error})"
+        raise HubError(_clean(f"{repository}: {reason}")) from None
 
 
 def _refused(repository: str, status: int, message: str) -> HubError:

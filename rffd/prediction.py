@@ -100,11 +100,6 @@ def predict(
             yield from _answers(package, batch)
 
 
-def predict_picture(package: Package, picture: Image.Image, name: str = "") -> Prediction:
-    """The answer for one upright RGB picture that is in memory already; the picture is kept."""
-    return next(_answers(package, [(name, (prepare(picture, package.contract), picture.size, picture))]))  # type: ignore[return-value]
-
-
 class _decoders(ThreadPoolExecutor):
     """Threads that drop what they were not yet asked for when the caller stops early."""
 
@@ -166,7 +161,7 @@ def _answers(
             patches=patches,
             box=_scaled(prepared.box, size, picture),
             face=prepared.face,
-            warning=_warning(prepared, size),
+            warning=_warning(prepared, size, package.contract.face_margin),
             picture=picture,
         )
 
@@ -181,11 +176,15 @@ def _scaled(
     return box[0] * x, box[1] * y, box[2] * x, box[3] * y
 
 
-def _warning(prepared: Prepared, size: tuple[int, int]) -> str:
+def _warning(prepared: Prepared, size: tuple[int, int], margin: float | None) -> str:
     if prepared.face is False:
         return "no face found; the model knows portraits only"
     left, top, right, bottom = prepared.box
-    seen = round(min(right - left, bottom - top))
-    if seen < SMALL_FACE:
-        return f"the face is at most {seen} pixels wide, under {SMALL_FACE}: too small for a verdict to be trusted"
+    seen = min(right - left, bottom - top)
+    if margin is not None and seen < min(size):  # a box as large as the picture was cut to it
+        seen /= 1 + 2 * margin
+    if round(seen) < SMALL_FACE:
+        return (
+            f"the face is at most {round(seen)} pixels wide, under {SMALL_FACE}: too small for a verdict to be trusted"
+        )
     return ""

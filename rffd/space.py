@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rffd.errors import RffdError
 from rffd.manifest import write_checksums
+from rffd.publishing import read_remote
 
 LIBRARY = Path(__file__).parent
 START = ("app", "hub", "prediction")  # what the Space's app.py imports
@@ -29,6 +30,7 @@ colorFrom: green
 colorTo: red
 sdk: gradio
 sdk_version: {gradio}
+python_version: "3.11"
 app_file: app.py
 models:
 - {model}
@@ -54,6 +56,19 @@ def write_space(folder: Path, *, model: str, tag: str) -> None:
     for path in (LIBRARY / "templates" / "limits.md", *sorted((LIBRARY / "templates").glob("example_*.jpg"))):
         shutil.copyfile(path, folder / "rffd" / "templates" / path.name)
     write_checksums(folder)
+
+
+def check_model(model: str, tag: str) -> list[str]:
+    """What else the page needs, a line each; the model not being on the Hub in that version is an error."""
+    remote = read_remote(model)
+    if tag not in remote.tags:
+        what = f"no version {tag} is on the Hub" if remote.head else "not on the Hub, or not visible to this token"
+        raise RffdError(
+            f"{model}: {what}; publish the model first: rffd publish --repository {model} --tag {tag} --yes"
+        )
+    if remote.private:
+        return [f"{model} is private: give the page a secret HF_TOKEN that may read it (on the Hub, in its settings)"]
+    return []
 
 
 def modules(start: tuple[str, ...]) -> list[str]:

@@ -58,6 +58,14 @@ def test_the_table_names_verdict_probability_regions_and_picture(capsys, model):
     assert line.endswith("real_00000.jpg")
 
 
+def test_a_name_cant_steer_the_terminal(capsys, tmp_path, model):
+    odd = tmp_path / "a\x1b[2J\n.jpg"
+    odd.write_bytes((packaged().raw / "real" / "real_00000.jpg").read_bytes())
+    out = run(capsys, odd, *model)[1]
+    assert out.splitlines()[1].endswith("a\\x1b[2J\\n.jpg")
+    assert json.loads(run(capsys, odd, "--json", *model)[1])[0]["path"] == str(odd)
+
+
 def test_some_unreadable_is_status_1_one_line_each_and_the_rest_goes_on(capsys, tmp_path, model):
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff broken")
     (tmp_path / "line\nbreak.jpg").write_bytes(b"")
@@ -111,6 +119,32 @@ def test_explain_writes_a_picture_each_also_for_equal_names(capsys, tmp_path, mo
         (tmp_path / folder / "same.jpg").write_bytes((packaged().raw / "real" / "real_00000.jpg").read_bytes())
     assert run(capsys, tmp_path / "a", tmp_path / "b", "--explain", tmp_path / "out", *model)[0] == 0
     assert len(list((tmp_path / "out").glob("same-*.png"))) == 2
+
+
+def test_a_folder_for_heat_maps_that_cant_be_made_is_one_line(capsys, tmp_path, model):
+    (tmp_path / "file").write_text("in the way")
+    status, out, err = run(capsys, packaged().raw, "--explain", tmp_path / "file" / "out", *model)
+    assert (status, out) == (1, "")
+    assert err == f"error: --explain {tmp_path}/file/out: no folder can be made there (Not a directory)\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["publish", "--repository", "noowner"],
+        ["publish", "--repository", "a/b/c"],
+        ["publish", "--space", "page"],
+        ["publish", "--tag", "v 1"],
+        ["publish", "--private", "--public"],
+        ["serve", "--port", "70000"],
+        ["serve", "--port", "http"],
+    ],
+)
+def test_an_argument_that_cant_be_is_told_before_anything_is_done(capsys, words):
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 2
+    assert words[1] in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_names_come_from_standard_input_folders_and_quoted_globs(tmp_path, monkeypatch):

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -73,3 +76,14 @@ def test_real_faces_are_found_about_where_the_dataset_has_them():
     assert sum(f.found for f in faces) >= 0.9 * len(faces)
     boxes = np.array([(f.left + f.side / 2, f.top + f.side / 2, f.side) for f in faces if f.found])
     assert np.median(boxes, axis=0) == pytest.approx((297, 342, 400), abs=25)
+
+
+def test_the_first_faces_may_be_sought_by_many_threads_at_once():
+    """In a fresh process: OpenCV is not whole while it is being imported."""
+    code = (
+        "import threading; from concurrent.futures import ThreadPoolExecutor; from rffd.face import cascade;"
+        "gate = threading.Barrier(8); pool = ThreadPoolExecutor(8);"
+        "waiting = [pool.submit(lambda: (gate.wait(), cascade())) for _ in range(8)]; [w.result() for w in waiting]"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -16,18 +16,27 @@ from PIL import Image
 import rffd.prediction
 from rffd.calibration import verdicts
 from rffd.errors import RffdError
+from rffd.face import Face
 from rffd.files import read_csv
 from rffd.heat import captioned, heat_map
 from rffd.images import UnreadableImage, read_image
 from rffd.model import load_detector
 from rffd.onnx_export import export_onnx
-from rffd.prediction import BATCH, Prediction, open_package, predict, predict_picture
+from rffd.prediction import BATCH, Package, Prediction, open_package, predict
 from rffd.preprocessing import PreprocessParams, enough_pixels, prepare
 from rffd.store import contract_json
 from rffd.verdict import Rule, fake_probability
 from tests.packages import BAND, packaged
 
 RULE = Rule(low=0.35, high=0.65, region=0.5, temperature=1.0)
+
+
+def with_contract(folder: Path, **values: object) -> Package:
+    """The shared package under another preprocessing contract."""
+    shutil.copytree(packaged().package, folder / "package")
+    contract = PreprocessParams(**({"image_size": 40, "jpeg_quality": None, "face_margin": None} | values))
+    (folder / "package" / "contract.json").write_text(json.dumps(contract_json(contract)))
+    return open_package(folder / "package")
 
 
 def test_predict_equals_evaluate_image_by_image():
@@ -105,14 +114,28 @@ def test_small_pictures_get_a_warning(tmp_path):
     assert not large.warning
 
 
+def test_a_face_is_measured_without_the_margin_around_it(tmp_path, monkeypatch):
+    package = with_contract(tmp_path, face_margin=0.15)
+    Image.new("RGB", (300, 300)).save(tmp_path / "wide.png")
+    Image.new("RGB", (70, 70)).save(tmp_path / "tight.png")
+    warnings = {}
+    for side in (63.0, 64.0):
+        monkeypatch.setattr("rffd.preprocessing.find_face", lambda _, side=side: Face(50.0, 50.0, side, True))
+        (answer,) = predict(package, [f"{tmp_path}/wide.png"])
+        warnings[side] = answer.warning
+    assert "63 pixels" in warnings[63.0] and not warnings[64.0]
+    monkeypatch.setattr("rffd.preprocessing.find_face", lambda _: Face(1.0, 1.0, 68.0, True))
+    (answer,) = predict(package, [f"{tmp_path}/tight.png"])
+    assert not answer.warning  # the margin didn't fit into the picture
+    monkeypatch.setattr("rffd.preprocessing.find_face", lambda _: Face(50.0, 50.0, 200.0, False))
+    (answer,) = predict(package, [f"{tmp_path}/wide.png"])
+    assert "no face found" in answer.warning
+
+
 def test_the_packages_own_contract_prepares_the_picture(tmp_path):
-    made = packaged()
-    contract = PreprocessParams(image_size=40, jpeg_quality=80, face_margin=None)
-    shutil.copytree(made.package, tmp_path / "package")
-    (tmp_path / "package" / "contract.json").write_text(json.dumps(contract_json(contract)))
+    made, package = packaged(), with_contract(tmp_path, jpeg_quality=80)
     path = sorted(made.raw.rglob("*.jpg"))[0]
-    package = open_package(tmp_path / "package")
-    expected = rffd.prediction.score(package, prepare(Image.open(path), contract).pixels[None])[0][0]
+    expected = rffd.prediction.score(package, prepare(Image.open(path), package.contract).pixels[None])[0][0]
     (answer,) = predict(package, [str(path)])
     assert answer.probability == expected
     assert abs(answer.probability - next(predict(open_package(made.package), [str(path)])).probability) > 1e-6
@@ -176,8 +199,9 @@ def test_an_incomplete_package_is_one_clear_line(tmp_path):
         open_package(tmp_path / "package")
 
 
-def test_the_heat_lies_where_the_patches_are_and_outlines_only_called_regions():
-    answer = predict_picture(open_package(packaged().package), Image.new("RGB", (200, 200), "white"))
+def test_the_heat_lies_where_the_patches_are_and_outlines_only_called_regions(tmp_path):
+    Image.new("RGB", (200, 200), "white").save(tmp_path / "white.png")
+    (answer,) = predict(open_package(packaged().package), [f"{tmp_path}/white.png"], picture_size=200)
     patches = np.zeros((8, 8), np.float32)
     patches[0, 0] = 1
     hot = dataclasses.replace(answer, patches=patches, regions=[], box=(100.0, 0.0, 200.0, 100.0))
@@ -211,19 +235,16 @@ def test_large_photographs_are_decoded_small_and_the_answer_stays(tmp_path):
     assert enough_pixels(dataclasses.replace(package.contract, face_margin=0.1)) is None
     for name in ("large.jpg", "usual.jpg"):
         (answer,) = predict(package, [str(tmp_path / name)])
-        whole = predict_picture(package, read_image(tmp_path / name))
-        assert answer.verdict == whole.verdict
-        assert answer.probability == pytest.approx(whole.probability, abs=0 if name == "usual.jpg" else 2e-3)
+        pixels = prepare(read_image(tmp_path / name), package.contract).pixels
+        whole = float(rffd.prediction.score(package, pixels[None])[0][0])
+        assert answer.verdict == package.rule.verdict(whole)
+        assert answer.probability == pytest.approx(whole, abs=0 if name == "usual.jpg" else 2e-3)
 
 
 def test_faces_found_in_many_threads_are_those_found_in_one(tmp_path):
-    made = packaged()
-    contract = PreprocessParams(image_size=40, jpeg_quality=None, face_margin=0.1)
-    shutil.copytree(made.package, tmp_path / "package")
-    (tmp_path / "package" / "contract.json").write_text(json.dumps(contract_json(contract)))
-    package = open_package(tmp_path / "package")
+    package = with_contract(tmp_path, face_margin=0.1)
     pictures = sorted((Path(rffd.prediction.__file__).parent / "templates").glob("example_*.jpg")) * 12
     together = list(predict(package, map(str, pictures), workers=8))
     for path, answer in zip(pictures, together, strict=True):
-        alone = predict_picture(package, read_image(path))
+        alone = prepare(read_image(path), package.contract)
         assert (answer.face, answer.box) == (alone.face, alone.box)
