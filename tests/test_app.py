@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from rffd import app
+from rffd.prediction import open_package
 from tests import browser
 from tests.browser import Browser
 from tests.hub_server import HubServer, Repository
@@ -68,12 +70,20 @@ def status(address: str) -> int:
         return 0
 
 
+@pytest.fixture(scope="module")
+def opened():
+    with Browser() as window:
+        yield window
+
+
 @pytest.fixture
-def window(page):
-    with Browser() as opened:
-        opened.open(page[0], width=1100, height=900)
-        opened.wait("document.querySelector('input[type=file]')")
-        yield opened
+def window(opened, page):
+    """The page, loaded anew."""
+    opened.send("Emulation.setEmulatedMedia", features=[])
+    opened.open("about:blank", width=1100, height=900)
+    opened.open(page[0], width=1100, height=900)
+    opened.wait("document.querySelector('input[type=file]')")
+    return opened
 
 
 def uploads(folder: Path) -> list[Path]:
@@ -135,7 +145,56 @@ def test_a_narrow_screen_shows_all_without_scrolling_sideways(window):
     window.run("[...document.querySelectorAll('button')].find(b => b.innerText.includes('drawn portrait')).click()")
     window.wait("document.querySelector('.rffd-verdict')")
     assert window.run("document.documentElement.scrollWidth") <= 340
-    assert window.run("document.querySelector('.rffd-pictures').getBoundingClientRect().right") <= 340
+    outside = "[...document.querySelectorAll('.rffd-result *')].filter(e => e.getBoundingClientRect().right > 330)"
+    assert window.run(f"{outside}.map(e => e.className + ': ' + e.innerText)") == []
+
+
+def contrast(window, selector: str) -> float:
+    """How a text stands out from the page behind it, as WCAG 2 counts it: 21 at most."""
+    script = """(selector => {
+        const light = colour => colour.match(/[\\d.]+/g).slice(0, 3).map(Number).map(v => v / 255)
+            .map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+            .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+        const both = [getComputedStyle(document.querySelector(selector)).color,
+            getComputedStyle(document.body).backgroundColor].map(light).sort((a, b) => b - a);
+        return (both[0] + .05) / (both[1] + .05); })"""
+    return window.run(f"{script}({selector!r})")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_can_be_read_on_a_light_and_on_a_dark_page(window, page, scheme):
+    window.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    window.open(page[0], width=800, height=800)
+    window.wait("[...document.querySelectorAll('button')].some(b => b.innerText.includes('drawn portrait'))")
+    window.run("[...document.querySelectorAll('button')].find(b => b.innerText.includes('drawn portrait')).click()")
+    window.wait("document.querySelector('.rffd-verdict')")
+    assert window.run("document.body.classList.contains('dark')") == (scheme == "dark")
+    assert contrast(window, ".rffd-verdict") >= 3  # large print
+    for selector in (".rffd-scale", ".rffd-pictures figcaption", ".rffd-verdict small", ".rffd-result b"):
+        assert contrast(window, selector) >= 4.5, selector
+
+
+def test_a_screen_reader_is_told_of_an_answer(window):
+    window.wait("document.querySelector('#rffd-panel[aria-live=polite]')")
+
+
+def test_an_upload_that_nobody_asks_about_is_deleted_too(monkeypatch):
+    monkeypatch.setattr(app, "FORGOTTEN", 1)
+    running = app.serve(open_package(packaged().package), port=free_port(), wait=False)
+    folder = Path(os.environ["GRADIO_TEMP_DIR"])
+    try:
+        part = 'Content-Disposition: form-data; name="files"; filename="x.jpg"'
+        body = f"--edge\r\n{part}\r\n\r\nx\r\n--edge--".encode()
+        request = urllib.request.Request(f"{running.local_url}gradio_api/upload", body)
+        request.add_header("Content-Type", "multipart/form-data; boundary=edge")
+        assert urllib.request.urlopen(request).status == 200
+        assert [path for path in folder.rglob("*") if path.is_file()]
+        deadline = time.monotonic() + 60
+        while [path for path in folder.rglob("*") if path.is_file()]:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    finally:
+        running.close()
 
 
 def test_the_limits_are_those_of_the_models_card(window):
@@ -167,6 +226,7 @@ def test_the_space_answers_from_the_published_model_without_torch(tmp_path):
     front = (space / "README.md").read_text().split("---")[1]
     assert f"sdk_version: {sys.modules['gradio'].__version__}\n" in front
     assert "models:\n- someone/faces\n" in front
+    assert 'python_version: "3.11"\n' in front  # what stands in pyproject.toml; a Space's own is older
     assert "torch" not in (space / "requirements.txt").read_text()
     assert all("==" in line for line in (space / "requirements.txt").read_text().splitlines())
     with HubServer() as hub:

@@ -12,7 +12,7 @@ import pytest
 from rffd.errors import RffdError
 from rffd.manifest import content_hash, read_checksums
 from rffd.revision import registered_version, source_revision
-from tests.hub_server import Fault, HubServer
+from tests.hub_server import Fault, HubServer, Repository
 from tests.packages import packaged
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,16 +31,25 @@ def hub():
 
 
 def run(
-    hub: HubServer, folder: Path, *arguments: object, token: str | None = WRITE, timeout: float = 20, command="publish"
+    hub: HubServer,
+    folder: Path,
+    *arguments: object,
+    token: str | None = WRITE,
+    timeout: float = 20,
+    command: str = "publish",
+    **more: str,
 ):
-    """Run `rffd` in `folder` against `hub`; whatever it prints never holds the token."""
+    """Run `rffd` in `folder` against `hub`; neither what it prints nor what it writes ever holds the token."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     environment |= hub.environment(folder / "hf-home", token) | {"PYTHONPATH": str(ROOT)}
     environment |= {"GIT_CEILING_DIRECTORIES": str(folder.parent)}
     words = [sys.executable, "-c", RUN, str(timeout), command, *map(str, arguments)]
+    environment |= more
     done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
     assert "_secret" not in done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in done.stderr or "HF_DEBUG" in more  # the library's debug log shows some of its own
+    written = [path for path in folder.rglob("*") if path.is_file() and b"_secret" in path.read_bytes()]
+    assert [path.name for path in written] in ([], ["token"])  # nothing but what `hf auth login` wrote itself
     return done
 
 
@@ -136,9 +145,17 @@ def test_a_space_is_published_likewise_for_one_version_of_the_model(hub, tmp_pat
     pytest.importorskip("gradio", reason="needs Gradio: pip install 'rffd[app]'")
     options = ["--repository", "someone/faces", "--space", "someone/page"]
     assert "name it with --tag" in run(hub, tmp_path, *options).stderr
+    early = run(hub, tmp_path, *options, "--tag", "v0.1.0", "--yes")
+    assert early.returncode == 1
+    assert "someone/faces: not on the Hub" in errors(early)[0] and "publish the model first" in errors(early)[0]
+    assert hub.repositories == {}
+    model = hub.repositories["someone/faces"] = Repository(private=True)
+    model.tags["v0.1.0"] = model.commit({"config.json": b"{}"}, "published")
+    assert "no version v9 is on the Hub" in run(hub, tmp_path, *options, "--tag", "v9").stderr
     done = run(hub, tmp_path, *options, "--tag", "v0.1.0", "--yes")
     assert done.returncode == 0, done.stderr
     assert f"{hub.url}/spaces/someone/page" in done.stdout
+    assert "someone/faces is private: give the page a secret HF_TOKEN" in done.stdout
     content = hub.repositories["someone/page"].at("main")[1]
     assert b'MODEL, REVISION = "someone/faces", "v0.1.0"' in content["app.py"]
     assert {"README.md", "requirements.txt", "rffd/app.py", "rffd/templates/limits.md"} <= set(content)
@@ -160,6 +177,7 @@ REFUSALS = {
     "patience asked for": (WRITE, [Fault("POST", "/repos/create", status=429, times=99)], "(429)"),
     "an overloaded server": (WRITE, [Fault("POST", "/commit/", status=503, times=99)], "(503)"),
     "an unknown refusal": (WRITE, [Fault("POST", "/validate-yaml", status=418)], "418"),
+    "an answer of another shape": (WRITE, [Fault("GET", "/refs", status=200)], "answer can't be read"),
     "a broken upload": (WRITE, [Fault("PUT", "/lfs/", status=403, times=99)], "(403)"),
 }
 
@@ -235,6 +253,29 @@ def test_interrupted_anywhere_the_next_run_finishes_it(hub, tmp_path, request_):
     assert files(hub) == local_files()
     assert len(repository.commits) == 2
     assert repository.tags == {"v0.1.0": repository.head}
+
+
+@pytest.mark.slow
+def test_the_token_stays_secret_where_everything_is_told(hub, tmp_path):
+    """With the library's own debug log, with the token that `hf auth login` stored, and with one that is no token."""
+    (tmp_path / "hf-home").mkdir()
+    (tmp_path / "hf-home" / "token").write_text(f"{WRITE}\n")
+    loud = {"HF_DEBUG": "1", "HF_HUB_VERBOSITY": "debug", "RFFD_TRACEBACK": "1"}
+    hub.faults.append(Fault("POST", "/tag/", status=418))
+    assert "418" in publish(hub, tmp_path, "--tag", "v0.1.0", "--yes", token=None, **loud).stderr
+    assert publish(hub, tmp_path, "--tag", "v0.1.0", "--yes", token=None, **loud).returncode == 0
+    assert hub.repositories["someone/faces"].tags
+    done = publish(hub, tmp_path, token="hf_two\nlines_secret")
+    assert done.returncode == 1
+    assert len(errors(done)) == 1
+
+
+@pytest.mark.slow
+def test_a_hub_that_is_switched_off_is_one_clear_line(hub, tmp_path):
+    done = publish(hub, tmp_path, HF_HUB_OFFLINE="1")
+    assert done.returncode == 1
+    assert "offline" in errors(done)[0].lower()
+    assert hub.requests == []
 
 
 def test_content_that_comes_back_altered_is_noticed_and_not_tagged(hub, tmp_path):
