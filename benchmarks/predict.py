@@ -1,15 +1,16 @@
 """How fast `rffd predict` is against `transformers.pipeline`, on CPU, with the same packaged model.
 
-Run: python benchmarks/predict.py --model models/package [--images 120] [--rounds 3]
+    python -m benchmarks.predict [--model models/package] [--images 120] [--rounds 5]
 
 Two folders of drawn pictures, 600 px and 12 megapixels, made in a temporary folder. Both sides read the files, take
-one view of each and give a probability; in turns, best of the rounds, after one warm-up each. The package's whole
+one view of each and give a probability; in turns, after one warm-up each. The package's whole
 recipe (face crop, re-encoding), where it has one, is timed beside.
 """
 
 import argparse
 import dataclasses
-import json
+import functools
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from rffd.parallel import cores
+from benchmarks.measure import Row, Rows, in_turns, ratio
 from rffd.prediction import Package, Prediction, open_package, predict
 
 SIZES = {"600 px": (600, 600), "12 megapixels": (4000, 3000)}
@@ -71,35 +72,52 @@ def seconds(run: Callable[[list[str]], list[float]], paths: list[str]) -> float:
     return time.perf_counter() - start
 
 
-def compare(folder: Path, count: int, rounds: int) -> dict[str, dict[str, float]]:
-    """Images a second of both sides for both folders, and how much faster ours is."""
-    package = open_package(folder)
+def rows(quick: bool = False, model: Path = Path("models/package"), images: int = 120, rounds: int = 5) -> Rows:
+    """Images/s of both sides on both folders, and how far their probabilities lie apart."""
+    images, rounds = (8, 1) if quick else (images, rounds)
+    if not (model / "config.json").is_file():
+        for name, target in TARGETS.items():
+            yield Row(what=f"rffd predict, {name}", measured=f"no {model}: dvc repro package", at_least=target)
+        return
+    package = open_package(model)
     one_view = dataclasses.replace(package.contract, jpeg_quality=None, face_margin=None)
-    sides = {"pipeline": plain(folder), "rffd": ours(dataclasses.replace(package, contract=one_view))}
+    sides = {"pipeline": plain(model), "rffd": ours(dataclasses.replace(package, contract=one_view))}
     if one_view != package.contract:
-        sides["rffd, whole recipe"] = ours(package)
-    found: dict[str, dict[str, float]] = {}
+        sides["whole"] = ours(package)
     for name, size in SIZES.items():
-        images = count if size[0] < 1000 else max(8, count // 5)
+        count = images if size[0] < 1000 else max(8, images // 5)
         with tempfile.TemporaryDirectory() as pictures:
-            paths = draw(Path(pictures), size, images)
+            paths = draw(Path(pictures), size, count)
             for run in sides.values():
                 run(paths[:8])
-            best = dict.fromkeys(sides, float("inf"))
-            for _ in range(rounds):
-                for side, run in sides.items():
-                    best[side] = min(best[side], seconds(run, paths))
-            gaps = np.abs(np.subtract(sides["pipeline"](paths), sides["rffd"](paths)))
-        found[name] = {f"{side}, images/s": round(images / best[side], 1) for side in sides}
-        found[name] |= {"times faster": round(best["pipeline"] / best["rffd"], 2), "target": TARGETS[name]}
-        found[name] |= {"largest difference in probability": round(float(gaps.max()), 4)}
-    return found
+            found = in_turns({side: functools.partial(seconds, run, paths) for side, run in sides.items()}, rounds)
+            gap = np.abs(np.subtract(sides["pipeline"](paths), sides["rffd"](paths))).max()
+        speed = {side: f"{count / statistics.median(taken):.1f} images/s" for side, taken in found.items()}
+        yield Row(
+            what=f"rffd predict over transformers.pipeline, {name}, one view; probabilities within {gap:.4f}",
+            measured=speed["rffd"],
+            against=speed["pipeline"],
+            ratio=ratio(found["pipeline"], found["rffd"]),
+            at_least=TARGETS[name],
+        )
+        if "whole" in sides:
+            yield Row(
+                what=f"the package's whole recipe over the pipeline's one view, {name}",
+                measured=speed["whole"],
+                against=speed["pipeline"],
+                ratio=ratio(found["pipeline"], found["whole"]),
+            )
 
 
-if __name__ == "__main__":
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=Path("models/package"))
     parser.add_argument("--images", type=int, default=120)
-    parser.add_argument("--rounds", type=int, default=3)
-    arguments = parser.parse_args()
-    print(json.dumps({"cores": cores(), **compare(arguments.model, arguments.images, arguments.rounds)}, indent=2))
+    parser.add_argument("--rounds", type=int, default=5)
+    from benchmarks.__main__ import show
+
+    show("predict", list(rows(**vars(parser.parse_args()))))
+
+
+if __name__ == "__main__":
+    main()

@@ -9,6 +9,7 @@ The ratio's ceiling is the number of cores.
 
 import argparse
 import csv
+import functools
 import resource
 import statistics
 import sys
@@ -21,8 +22,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from benchmarks.measure import Row, Rows, in_turns, ratio
 from rffd.catalog import COLUMNS
-from rffd.files import remove, write_csv
+from rffd.files import write_csv
 from rffd.parallel import cores
 from rffd.preparing import fill_stores
 from rffd.preprocessing import PreprocessParams
@@ -71,39 +73,60 @@ def draw(folder: Path, count: int) -> None:
         Image.fromarray(picture).save(path, quality=92, progressive=True)
 
 
+def compare(images: Path | None, count: int, size: int, repeats: int) -> tuple[int, dict[str, list[float]], dict]:
+    """How many images, each side's seconds turn by turn, and each side's highest memory."""
+    with tempfile.TemporaryDirectory() as temporary:
+        base = Path(temporary)
+        if images:
+            (base / "raw").symlink_to(images.resolve())
+        else:
+            draw(base / "raw", count)
+        paths = sorted(f"{p.parent.name}/{p.name}" for p in (base / "raw").glob("*/*") if p.is_file())[:count]
+        lines = [dict.fromkeys(COLUMNS, "") | {"path": p, "label": p.split("/")[0], "status": "ok"} for p in paths]
+        write_csv(base / "catalog.csv", lines, COLUMNS)
+        write_csv(base / "splits.csv", [{"path": p, "split": "train"} for p in paths], ["path", "split"])
+        peaks: dict[str, float] = {}
+
+        def side(name: str, function) -> float:
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+                seconds, peak = pool.submit(measured, function, base, size).result()
+            peaks[name] = max(peak, peaks.get(name, 0.0))
+            return seconds
+
+        sides = {"plain": plain_loop, "rffd": rffd_stores}
+        found = in_turns({name: functools.partial(side, name, f) for name, f in sides.items()}, repeats)
+        if not np.array_equal(np.load(base / "plain.npy"), np.load(base / "train" / "images.npy")):
+            raise RuntimeError("the two roads gave different pixels")
+    return len(paths), found, peaks
+
+
+def rows(quick: bool = False, images: Path | None = None, count: int = 400, size: int = 256, repeats: int = 5) -> Rows:
+    """Images/s and memory of the stores over the plain loop's."""
+    count, found, peaks = compare(images, *((20, size, 1) if quick else (count, size, repeats)))
+    speed = {name: f"{count / statistics.median(seconds):.0f} images/s" for name, seconds in found.items()}
+    yield Row(
+        what=f"decoding {count} JPEGs into stores of {size} px, over a plain Pillow loop ({cores()} cores)",
+        measured=speed["rffd"],
+        against=speed["plain"],
+        ratio=ratio(found["plain"], found["rffd"]),
+    )
+    yield Row(
+        what="peak memory of that, all processes together, over the plain loop's",
+        measured=f"{peaks['rffd']:.0f} MiB",
+        against=f"{peaks['plain']:.0f} MiB",
+        ratio=peaks["rffd"] / peaks["plain"],
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=Path, help="a folder with real/ and fake/ (default: drawn)")
     parser.add_argument("--count", type=int, default=400)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=5)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        base = Path(temporary)
-        if arguments.images:
-            (base / "raw").symlink_to(arguments.images.resolve())
-        else:
-            draw(base / "raw", arguments.count)
-        paths = sorted(f"{p.parent.name}/{p.name}" for p in (base / "raw").glob("*/*") if p.is_file())[
-            : arguments.count
-        ]
-        rows = [dict.fromkeys(COLUMNS, "") | {"path": p, "label": p.split("/")[0], "status": "ok"} for p in paths]
-        write_csv(base / "catalog.csv", rows, COLUMNS)
-        write_csv(base / "splits.csv", [{"path": p, "split": "train"} for p in paths], ["path", "split"])
-        results: dict = {plain_loop: [], rffd_stores: []}
-        for _ in range(arguments.repeats):
-            for function, runs in results.items():
-                with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-                    runs.append(pool.submit(measured, function, base, arguments.size).result())
-        if not np.array_equal(np.load(base / "plain.npy"), np.load(base / "train" / "images.npy")):
-            sys.exit("error: the two roads gave different pixels")
-        remove(base / "plain.npy")
-    print(f"{len(paths)} images to {arguments.size} px, {cores()} cores, median of {arguments.repeats} turns")
-    for name, runs in (("plain Pillow loop", results[plain_loop]), ("rffd stores", results[rffd_stores])):
-        seconds, peak = statistics.median(r[0] for r in runs), max(r[1] for r in runs)
-        print(f"  {name:18} {seconds:6.2f} s  {len(paths) / seconds:6.0f} images/s  peak {peak:6.0f} MiB")
-    ratios = [plain[0] / ours[0] for plain, ours in zip(*results.values(), strict=True)]
-    print(f"  speed-up           {statistics.median(ratios):6.2f} x  ({min(ratios):.2f}-{max(ratios):.2f})")
+    from benchmarks.__main__ import show
+
+    show("preprocess", list(rows(**vars(parser.parse_args()))))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import argparse
 import csv
 import math
 import multiprocessing
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.measure import Row, Rows
 from rffd.search import standard_error
 from rffd.search_space import Dimension
 from rffd.study import Outcome, Plan, alone, run_study, together
@@ -28,6 +30,7 @@ TABLE = Path(__file__).parent / "search_table.csv"
 AXES = ("rate", "decay", "drop", "width")
 EPOCHS = 27
 HELD_OUT = (180, 146)  # real and fake photographs that the table's AUC is of
+REAL_TRIAL = 60.0  # seconds of the shortest whole trial of a search over photographs on two cores (docs/search.md)
 
 
 class Table:
@@ -108,46 +111,66 @@ def interval(differences: np.ndarray) -> tuple[float, float]:
     return tuple(np.percentile(means, [2.5, 97.5]))  # type: ignore[return-value]
 
 
-def samplers(table: Table, seeds: int, trials: int) -> None:
-    """Best value so far of TPE and GP less random search's, seed by seed."""
+def samplers(table: Table, seeds: int, trials: int) -> Rows:
+    """Best value so far of TPE and GP less random search's, seed by seed: the lower end of the 95 % interval."""
     found = {}
     for sampler in ("random", "tpe", "gp"):
         settings = [plan(table, sampler=sampler, seed=seed, trials=trials) for seed in range(seeds)]
         found[sampler] = [run(table, one, told=False) for one in settings]
-    print(f"best AUC so far, mean over {seeds} seeds (the table's best is {table.best:.4f}):")
-    for count in sorted({10, 15, 20, trials}):
+    for count in sorted({15, trials}):
         values = {name: np.array([best(outcomes[:count]) for outcomes in runs]) for name, runs in found.items()}
-        line = f"{count:>4} trials: random {values['random'].mean():.4f}"
         for name in ("tpe", "gp"):
             ahead = values[name] - values["random"]
             low, high = interval(ahead)
-            line += f"; {name} {values[name].mean():.4f}, ahead by {ahead.mean():+.4f} [{low:+.4f}, {high:+.4f}]"
-        print(line, flush=True)
+            yield Row(
+                what=f"best AUC after {count} trials, {name} less random, {seeds} seeds: "
+                f"{ahead.mean():+.4f} ({low:+.4f} to {high:+.4f}); the interval's lower end",
+                measured=f"{values[name].mean():.4f}",
+                against=f"{values['random'].mean():.4f} (the table's best {table.best:.4f})",
+                ratio=low,
+                at_least=0 if name == "tpe" else None,
+            )
 
 
-def pruning(table: Table, seeds: int, trials: int) -> None:
+def pruning(table: Table, seeds: int, trials: int) -> Rows:
     """Epochs with pruning over epochs without, and what it loses."""
     whole = np.array([best(run(table, plan(table, seed=seed, trials=trials), told=False)) for seed in range(seeds)])
-    for pruner in ("median", "hyperband"):
+    noise = standard_error("auc", table.best, *HELD_OUT) or math.nan
+    for pruner in ("hyperband", "median"):
         runs = [run(table, plan(table, pruner=pruner, seed=seed, trials=trials)) for seed in range(seeds)]
-        share = np.mean([sum(len(o.curve) for o in outcomes) / (EPOCHS * trials) for outcomes in runs])
-        lost = np.array([best(outcomes) for outcomes in runs]) - whole
+        spent = statistics.mean(sum(len(outcome.curve) for outcome in outcomes) for outcomes in runs)
+        lost = whole - np.array([best(outcomes) for outcomes in runs])
         low, high = interval(lost)
-        print(
-            f"{pruner:>9}: {share:.2f} of the epochs, best AUC {lost.mean():+.4f} [{low:+.4f}, {high:+.4f}] "
-            f"against none over {seeds} seeds (one AUC's standard error on these images: "
-            f"{standard_error('auc', table.best, *HELD_OUT):.4f})",
-            flush=True,
+        wanted = pruner == "hyperband"
+        yield Row(
+            what=f"epochs with {pruner} over epochs without, {trials} trials, {seeds} seeds",
+            measured=f"{spent:.0f}",
+            against=f"{EPOCHS * trials}",
+            ratio=spent / (EPOCHS * trials),
+            at_most=0.45 if wanted else None,
+        )
+        yield Row(
+            what=f"best AUC without less with {pruner}, over one AUC's standard error on these photographs",
+            measured=f"{lost.mean():+.4f} ({low:+.4f} to {high:+.4f})",
+            against=f"{noise:.4f}",
+            ratio=lost.mean() / noise,
+            at_most=1 if wanted else None,
         )
 
 
-def overhead(table: Table, trials: int) -> None:
+def overhead(table: Table, trials: int) -> Rows:
     """What a study takes besides its objective, a trial."""
     for sampler in ("tpe", "gp"):
         started = time.monotonic()
         run(table, plan(table, sampler=sampler, pruner="median", trials=trials))
         taken = (time.monotonic() - started) / trials
-        print(f"{sampler:>7}: {1000 * taken:.0f} ms a trial besides fitting: 2 % of trials of {50 * taken:.1f} s")
+        yield Row(
+            what=f"the study's own time a trial ({sampler}, {EPOCHS} epochs reported), over a real trial's",
+            measured=f"{1000 * taken:.0f} ms",
+            against=f"{REAL_TRIAL:.0f} s",
+            ratio=taken / REAL_TRIAL,
+            at_most=0.02,
+        )
 
 
 def work(table: Table, journal: Path, seconds: float, pause: float) -> None:
@@ -156,7 +179,7 @@ def work(table: Table, journal: Path, seconds: float, pause: float) -> None:
         run_study(plan(table, sampler="random", trials=100_000), table.objective(pause), way, minutes=seconds / 60)
 
 
-def workers(table: Table, seconds: float = 12, pause: float = 0.02) -> None:
+def workers(table: Table, seconds: float = 12, pause: float = 0.02) -> Rows:
     """Trials of two workers over trials of one in the same time, each trial half a second of waiting."""
     counts = []
     for number in (1, 2):
@@ -171,21 +194,33 @@ def workers(table: Table, seconds: float = 12, pause: float = 0.02) -> None:
             with together(str(journal)) as way:
                 (study,) = way.storage.get_all_studies()
                 counts.append(len(way.storage.get_all_trials(study._study_id, deepcopy=False)))
-    print(f"{counts[0]} trials by one worker, {counts[1]} by two in {seconds:.0f} s: {counts[1] / counts[0]:.2f} times")
+    yield Row(
+        what=f"trials of two workers over one's in {seconds:.0f} s, ready-made objective",
+        measured=f"{counts[1]}",
+        against=f"{counts[0]}",
+        ratio=counts[1] / counts[0],
+        at_least=1.8,
+    )
+
+
+def rows(quick: bool = False, seeds: int = 20, trials: int = 30, table: Path = TABLE) -> Rows:
+    """All figures."""
+    seeds, trials = (2, 16) if quick else (seeds, trials)
+    curves = Table(table)
+    yield from samplers(curves, seeds, trials)
+    yield from pruning(curves, seeds, trials)
+    yield from overhead(curves, trials)
+    yield from workers(curves, seconds=3 if quick else 12)
 
 
 def main() -> None:
-    """Print the four figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--trials", type=int, default=30)
     parser.add_argument("--table", type=Path, default=TABLE)
-    options = parser.parse_args()
-    table = Table(options.table)
-    samplers(table, options.seeds, options.trials)
-    pruning(table, options.seeds, options.trials)
-    overhead(table, options.trials)
-    workers(table)
+    from benchmarks.__main__ import show
+
+    show("search", list(rows(**vars(parser.parse_args()))))
 
 
 if __name__ == "__main__":

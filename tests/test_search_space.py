@@ -1,5 +1,6 @@
 """The search space: plain words in, checked dimensions out; drawn values laid over the parameters."""
 
+import dataclasses
 from dataclasses import dataclass, field
 
 import pytest
@@ -86,3 +87,26 @@ def test_whether_a_dimension_holds_a_value() -> None:
     assert not Dimension(name="a", low=0.0, high=1.0).holds(None)
     assert Dimension(name="a", choices=(None, "x")).holds(None)
     assert not Dimension(name="a", choices=(None, "x")).holds("y")
+
+
+def test_train_takes_its_own_value_else_the_search_s_else_fit_s() -> None:
+    from rffd.params import read_params
+    from rffd.values import TrainParams, values_for_training
+    from tests.fitting import PARAMS
+
+    own = dataclasses.replace(
+        read_params("train", TrainParams),
+        **{f.name: None for f in dataclasses.fields(TrainParams) if f.name not in ("epochs", "augment")},
+    )
+    own = dataclasses.replace(own, learning_rate=3e-5, augment={"blur": 0.3})
+    found = {"learning_rate": 1e-4, "weight_decay": 0.01, "augment.blur": 0.1, "augment.noise": 0.4}
+    used = values_for_training(PARAMS, found, own)
+    assert (used.learning_rate, used.augment.blur) == (3e-5, 0.3), "what stands in train wins"
+    assert (used.weight_decay, used.augment.noise) == (0.01, 0.4), "then what was found"
+    assert used == dataclasses.replace(
+        PARAMS,
+        learning_rate=3e-5,
+        weight_decay=0.01,
+        augment=dataclasses.replace(PARAMS.augment, blur=0.3, noise=0.4),
+    ), "and fit's for the rest"
+    assert values_for_training(PARAMS, {}, dataclasses.replace(own, learning_rate=None, augment={})) == PARAMS
