@@ -79,9 +79,9 @@ def draw_curves(path: Path, splits: Mapping[str, Any], details: Mapping[str, Any
         text = f"{NAMES[name]}\nAP {_with_interval(found, 'average_precision')}"
         right.plot(tpr, precision, label=text, **style)
         if name == "test" and found["specificity"] is not None and found["recall"] is not None:
-            left.plot(1 - found["specificity"], found["recall"], "o", color=look.FAKE, zorder=4, label="at 0.5")
+            left.plot(1 - found["specificity"], found["recall"], "o", color=look.INK, zorder=4, label="at 0.5")
             if found["precision"] is not None:
-                right.plot(found["recall"], found["precision"], "o", color=look.FAKE, zorder=4, label="at 0.5")
+                right.plot(found["recall"], found["precision"], "o", color=look.INK, zorder=4, label="at 0.5")
             share = len(labels) and float(labels.mean())
             right.axhline(share, color=look.GRID, linewidth=1.2)
     left.plot([0, 1], [0, 1], color=look.GRID, linewidth=1.2)

@@ -65,4 +65,6 @@ def views(square: np.ndarray, params: AugmentParams, size: int, seed: int, count
 def _words(name: str, params: AugmentParams) -> str:
     value = getattr(params, name)
     words = name.replace("_", " ")
+    if name == "jpeg":
+        words = f"jpeg {params.jpeg_quality}-100"
     return f"{words}, {value:.0%}" if name in CHANCES else f"{words} {value:g}"

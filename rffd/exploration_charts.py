@@ -196,7 +196,7 @@ def draw_audit(found: Exploration, path: Path) -> None:
     for y, (name, (auc, low, high)) in enumerate(found.audit.items()):
         kind, state = name.split("_")
         labels.append(f"{'JPEG header' if kind == 'header' else 'pixel statistics'}, {AUDIT_WORDS[state]}")
-        colour = FAKE if low > 0.5 else MUTED
+        colour = INK if low > 0.5 else MUTED
         axis.plot([low, high], [y, y], color=colour, linewidth=3, solid_capstyle="round")
         axis.plot([auc], [y], "o", color=colour, markersize=9)
         axis.annotate(f"{auc:.2f}", (high, y), (6, 0), textcoords="offset points", va="center", color=colour)
@@ -205,6 +205,6 @@ def draw_audit(found: Exploration, path: Path) -> None:
     ends = [end for _, *interval in found.audit.values() for end in interval]
     axis.set_xlim(min(0.4, min(ends) - 0.02), max(0.7, max(ends) + 0.05))
     axis.tick_params(axis="y", length=0)
-    axis.set_xlabel("AUC with 95 % interval; dashed: chance")
+    axis.set_xlabel("AUC with 95 % interval; dashed: chance; grey: not above it")
     axis.set_title(f"Shortcuts, before and after JPEG {found.audit_quality} for all")
     save(fig, path)

@@ -13,7 +13,7 @@ import numpy as np
 
 from rffd.audit import AuditParams, Interval, shortcut_auc
 from rffd.catalog import OK
-from rffd.look import FAKE, MUTED, figure, save
+from rffd.look import INK, MUTED, figure, save
 
 Audit = dict[str, Interval]  # by shortcut
 TABLE_COLUMNS = ["shortcut", "auc", "low", "high"]
@@ -98,7 +98,7 @@ def plot(found: Audit, path: Path) -> None:
     fig, axes = figure(height=1.2 + 0.4 * len(found))
     axes.axvline(0.5, color=MUTED, linewidth=1, linestyle="--")
     for y, (auc, low, high) in enumerate(found.values()):
-        colour = FAKE if low > 0.5 else MUTED
+        colour = INK if low > 0.5 else MUTED
         axes.plot([low, high], [y, y], color=colour, linewidth=4, solid_capstyle="round")
         axes.plot([auc], [y], "o", color=colour, markersize=9)
         words = f"{auc:.2f}  ({low:.2f} to {high:.2f})"

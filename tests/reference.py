@@ -40,6 +40,9 @@ METRICS: dict[str, dict[str, str]] = {
     "explore": {
         "normalised_mean": "mean pixel as the model sees it, after normalisation",
         "normalised_std": "its standard deviation",
+        "masks": "fakes laid over the photograph that they were made from: what differs was replaced",
+        "masks_by_regions": "of these, with 1, 2, 3 and 4 regions replaced by their name",
+        "changed_area_by_regions": "the median share of the picture that these masks cover",
         "audit_quality": "JPEG quality at which `reencoded` was measured",
         "audit_header_{}_auc": "AUC of the JPEG header alone: as the files are (original), re-encoded",
         "audit_pixels_{}_auc": "AUC of pixel statistics alone: likewise, and as the model gets them (prepared)",

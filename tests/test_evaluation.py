@@ -71,6 +71,7 @@ def made_up(root: Path, count: int = 60, *, labels: tuple[str, ...] = LABELS) ->
 
 def look(images: np.ndarray) -> SimpleNamespace:
     """A model that knows where to look: how much brighter the middle is than the rim."""
+    assert len(images) <= 32  # memory is bounded by batch, whatever the set's size
     pixels = images.astype(float)
     z = (pixels[:, 18:26, 16:24].mean(axis=(1, 2, 3)) - pixels[:, :6].mean(axis=(1, 2, 3)) - 25) / 6
     return SimpleNamespace(logits=np.stack([-z / 2, z / 2], axis=1), regions=np.full((len(z), 4), 0.25))

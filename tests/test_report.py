@@ -17,6 +17,7 @@ from rffd.files import write_csv, write_json
 from rffd.names import REGIONS
 from rffd.report import SECTIONS, read_findings, render
 from rffd.report_html import LIGHTEST, WIDEST, image, interval_bar, lines, number, picture, spread, table
+from tests import browser
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 NUMBERS = {"accuracy": 0.8123, "f1": 0.79, "recall": 0.75, "specificity": 0.87, "auc": 0.88, "ece": 0.04}
@@ -265,6 +266,53 @@ def test_files_without_details_still_give_a_page(written):
 
 def test_the_same_files_give_the_same_page(written):
     assert page(written) == page(written)
+
+
+# Contrast of each visible text with what lies behind it (WCAG 2.2, 1.4.3), as [ratio, words].
+CONTRASTS = """(() => {
+  const channels = colour => colour.match(/[\\d.]+/g).map(Number);
+  const light = colour => channels(colour).slice(0, 3).map(v => v / 255)
+    .map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+  const behind = node => {
+    for (; node; node = node.parentElement) {
+      const colour = getComputedStyle(node).backgroundColor, alpha = channels(colour)[3];
+      if (alpha === undefined || alpha > 0) return colour;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  return [...document.querySelectorAll("body *")]
+    .filter(node => [...node.childNodes].some(child => child.nodeType === 3 && child.data.trim()))
+    .map(node => {
+      const [a, b] = [getComputedStyle(node).color, behind(node)].map(light).sort((x, y) => y - x);
+      return [(a + .05) / (b + .05), node.textContent.trim().slice(0, 40)];
+    });
+})()"""
+
+
+@pytest.mark.system
+@pytest.mark.slow
+@pytest.mark.skipif(browser.program() is None, reason="needs a browser: apt-get install chromium")
+def test_a_browser_shows_it_narrow_and_wide_light_and_dark(written):
+    path = written / "report.html"
+    path.write_text(page(written), encoding="utf-8")
+    with browser.Browser() as opened:
+        for scheme in ("light", "dark"):
+            features = [{"name": "prefers-color-scheme", "value": scheme}]
+            opened.send("Emulation.setEmulatedMedia", features=features)
+            opened.open(path.as_uri(), width=1280, height=900)
+            opened.wait("document.readyState === 'complete' && document.querySelector('footer')")
+            opened.run("document.querySelectorAll('details').forEach(each => each.open = true)")
+            for width in (1280, 360):
+                opened.resize(width, 800)
+                assert opened.run("innerWidth") == width
+                assert opened.run("document.documentElement.scrollWidth") <= width
+            faint = [found for found in opened.run(CONTRASTS) if found[0] < 4.5]
+            assert not faint, (scheme, faint)
+        assert opened.run("[...document.images].every(each => each.naturalWidth > 0)")
+        assert (
+            opened.run("performance.getEntriesByType('resource').filter(e => !e.name.startsWith('data:')).length") == 0
+        )
 
 
 def test_heavy_pictures_are_made_lighter(tmp_path):
