@@ -7,7 +7,7 @@ from rffd.scratch import code_digest, digest
 
 MODULES = (
     *("augment", "batches", "checkpoint", "epoch", "face", "fit", "fit_state", "inference", "losses", "model"),
-    *("monitor", "names", "optimisation", "precision", "preprocessing", "regions", "store"),
+    *("monitor", "names", "optimisation", "precision", "preprocessing", "pseudo", "regions", "store"),
 )
 
 

@@ -34,7 +34,8 @@ def train_epoch(accelerator, model, detector, optimizer, average, train, params,
     model.train()
     torch.manual_seed(_epoch_seed(params.seed, epoch, accelerator.process_index))  # drop path draws from here
     counts = np.bincount(train.labels, minlength=2)
-    weights = len(train) / (2 * counts) if params.class_weights else np.ones(2)
+    seen = counts + np.array([0, params.pseudo * counts[0]])  # pseudo-fakes leave the balance of the classes as it is
+    weights = len(train) / (2 * seen) if params.class_weights else counts / seen
     grid = detector.image_size // detector.patch_size if params.patch_weight > 0 else 0
     batches = epoch_batches(
         train,
@@ -46,6 +47,7 @@ def train_epoch(accelerator, model, detector, optimizer, average, train, params,
         grid=grid,
         rank=accelerator.process_index,
         processes=accelerator.num_processes,
+        pseudo=params.pseudo,
     )
     step = (epoch - 1) * -(-len(train) // params.batch_size)
     total = torch.zeros((), device=accelerator.device)

@@ -28,6 +28,8 @@ class FitParams:
     class_weights: bool
     region_weight: float
     patch_weight: float
+    region_pool: Literal["mean", "regions"]
+    pseudo: float
     clip_norm: float | None
     ema: float
     mixed_precision: Precision
@@ -49,6 +51,7 @@ class FitParams:
             ("label_smoothing", 0, 0.5),
             ("region_weight", 0, 1000),
             ("patch_weight", 0, 1000),
+            ("pseudo", 0, 1),
             ("ema", 0, 0.99999),
         ):
             value = getattr(self, name)

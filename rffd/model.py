@@ -21,6 +21,7 @@ from rffd.files import read_json, write_json
 from rffd.names import LABELS, REGIONS
 from rffd.params import build
 from rffd.preprocessing import PreprocessParams
+from rffd.regions import region_masks
 from rffd.store import contract_json
 
 
@@ -35,10 +36,16 @@ class Outputs(NamedTuple):
 
 
 class RegionHeads(nn.Module):
-    """Four region scores from [CLS, mean patch], and one score a patch token."""
+    """Four region scores, each from [CLS, mean patch], and one score a patch token.
 
-    def __init__(self, width: int):
+    With `where` [4, n] (rows sum to 1), each region's mean is taken where it usually lies instead of everywhere.
+    """
+
+    where: Tensor | None
+
+    def __init__(self, width: int, where: Tensor | None = None):
         super().__init__()
+        self.register_buffer("where", where, persistent=False)
         self.regions = nn.Linear(2 * width, len(REGIONS))
         self.patches = nn.Linear(width, 1)
         for layer in (self.regions, self.patches):
@@ -49,17 +56,38 @@ class RegionHeads(nn.Module):
         """`tokens` [B, 1 + n, D] to region logits [B, 4] and patch logits [B, h, w] with h = w = sqrt(n)."""
         cls, patches = tokens[:, 0], tokens[:, 1:]
         side = math.isqrt(patches.shape[1])
-        regions = self.regions(torch.cat([cls, patches.mean(dim=1)], dim=1))
+        if self.where is None:
+            regions = self.regions(torch.cat([cls, patches.mean(dim=1)], dim=1))
+        else:
+            pooled = self.where.to(patches.dtype) @ patches  # [B, 4, D]
+            each = torch.cat([cls[:, None].expand_as(pooled), pooled], dim=2)
+            regions = (each * self.regions.weight).sum(dim=2) + self.regions.bias
         return regions, self.patches(patches).reshape(-1, side, side)
 
 
 class Detector(nn.Module):
-    """A ViT with its heads, its preprocessing contract and the pixel statistics it expects."""
+    """A ViT with its heads, its preprocessing contract and the pixel statistics it expects.
 
-    def __init__(self, vit: ViTForImageClassification, contract: PreprocessParams, mean: list[float], std: list[float]):
+    `region_pool` says which patches a region's score looks at: "mean" of all, or of its own ("regions").
+    """
+
+    def __init__(
+        self,
+        vit: ViTForImageClassification,
+        contract: PreprocessParams,
+        mean: list[float],
+        std: list[float],
+        region_pool: str = "mean",
+    ):
         super().__init__()
-        self.vit = vit
-        self.heads = RegionHeads(vit.config.hidden_size)
+        self.vit, self.region_pool = vit, region_pool
+        where = None
+        if region_pool == "regions":
+            grid = vit.config.image_size // vit.config.patch_size
+            fine = torch.from_numpy(region_masks(8 * grid, contract.face_margin))  # on few patches, none may be hit
+            masks = nn.functional.avg_pool2d(fine, 8).flatten(1)
+            where = masks / masks.sum(dim=1, keepdim=True)
+        self.heads = RegionHeads(vit.config.hidden_size, where)
         self.contract = contract
         self.mean, self.std = mean, std
 
@@ -101,7 +129,12 @@ class DropPath(nn.Module):
 
 
 def new_detector(
-    backbone: Path, contract: PreprocessParams, *, image_size: int | None = None, drop_path: float = 0.0
+    backbone: Path,
+    contract: PreprocessParams,
+    *,
+    image_size: int | None = None,
+    drop_path: float = 0.0,
+    region_pool: str = "mean",
 ) -> Detector:
     """Put a fresh two-class head on the pre-trained ViT in `backbone` (as the backbone stage writes it).
 
@@ -121,7 +154,7 @@ def new_detector(
     for depth, layer in enumerate(layers):
         layer.dropout = DropPath(drop_path * depth / max(1, len(layers) - 1))
     statistics = read_json(Path(backbone) / "preprocessor_config.json")
-    return Detector(vit, contract, statistics["image_mean"], statistics["image_std"])
+    return Detector(vit, contract, statistics["image_mean"], statistics["image_std"], region_pool)
 
 
 def resize_positions(vit: ViTForImageClassification, image_size: int) -> None:
@@ -150,7 +183,8 @@ def save_detector(detector: Detector, folder: Path) -> None:
     save_file(
         {name: value.contiguous() for name, value in detector.heads.state_dict().items()}, folder / "heads.safetensors"
     )
-    write_json(folder / "heads.json", {"regions": list(REGIONS), "hidden_size": detector.vit.config.hidden_size})
+    heads = {"regions": list(REGIONS), "hidden_size": detector.vit.config.hidden_size, "pool": detector.region_pool}
+    write_json(folder / "heads.json", heads)
     write_json(folder / "contract.json", contract_json(detector.contract))
     write_json(folder / "preprocessor_config.json", preprocessor_config(detector))
 
@@ -178,7 +212,8 @@ def load_detector(folder: Path) -> Detector:
         vit = ViTForImageClassification.from_pretrained(folder)
         statistics = read_json(folder / "preprocessor_config.json")
         contract = build(PreprocessParams, read_json(folder / "contract.json"), "preprocess")
-        detector = Detector(vit, contract, statistics["image_mean"], statistics["image_std"])
+        pool = read_json(folder / "heads.json")["pool"]
+        detector = Detector(vit, contract, statistics["image_mean"], statistics["image_std"], pool)
         detector.heads.load_state_dict(load_file(folder / "heads.safetensors"))
     except (OSError, KeyError, json.JSONDecodeError) as error:
         raise RffdError(f"{folder}: not a detector of this project ({' '.join(str(error).split())})") from error

@@ -31,19 +31,32 @@ def prior_mask(bits: tuple[int, int, int, int], size: int, face_margin: float | 
     `face_margin` is the preprocessing's: None for the whole frame, else the square is the face box with that
     share of its side added all round.
     """
-    y, x = (np.mgrid[0:size, 0:size] + 0.5) / size
+    y, x = np.mgrid[0:size, 0:size] + 0.5
+    left, top, side = face_square(size, face_margin)
+    x, y = (x - left) / side, (y - top) / side
+    mask = np.zeros((size, size))
+    for cx, cy, width, height in region_blobs(bits):
+        radius = np.sqrt(((x - cx) / (width / 2)) ** 2 + ((y - cy) / (height / 2)) ** 2)
+        mask = np.maximum(mask, np.clip((1.15 - radius) / 0.3, 0, 1))
+    return mask.astype(np.float32)
+
+
+def face_square(size: int, face_margin: float | None) -> tuple[float, float, float]:
+    """Where the face box lies in a prepared square of `size` pixels: left, top and side, in pixels."""
     if face_margin is None:
-        left, top, side = FACE_BOX[0] - FACE_BOX[2] / 2, FACE_BOX[1] - FACE_BOX[2] / 2, FACE_BOX[2]
+        side = FACE_BOX[2]
+        left, top = FACE_BOX[0] - side / 2, FACE_BOX[1] - side / 2
     else:
         side = 1 / (1 + 2 * face_margin)
         left = top = (1 - side) / 2
-    x, y = (x - left) / side, (y - top) / side
-    mask = np.zeros((size, size))
-    for blob, (cx, cy, width, height) in _BLOBS.items():
-        if all(have >= need for have, need in zip(bits, blob, strict=True)):
-            radius = np.sqrt(((x - cx) / (width / 2)) ** 2 + ((y - cy) / (height / 2)) ** 2)
-            mask = np.maximum(mask, np.clip((1.15 - radius) / 0.3, 0, 1))
-    return mask.astype(np.float32)
+    return left * size, top * size, side * size
+
+
+def region_blobs(bits: tuple[int, int, int, int]) -> list[tuple[float, float, float, float]]:
+    """The ellipses (centre x, y, width, height, in the face box) whose union a fake with `bits` has replaced."""
+    return [
+        ellipse for blob, ellipse in _BLOBS.items() if all(have >= need for have, need in zip(bits, blob, strict=True))
+    ]
 
 
 def region_masks(size: int, face_margin: float | None) -> np.ndarray:

@@ -27,7 +27,8 @@ from rffd.store import open_store
 PARAMS = FitParams(
     seed=0, image_size=None, batch_size=16, gradient_accumulation=1, learning_rate=2e-3, weight_decay=0.05,
     layer_decay=0.9, warmup=0.1, schedule="cosine", tune="all", frozen_blocks=0, drop_path=0.1, label_smoothing=0.05,
-    class_weights=True, region_weight=1.0, patch_weight=1.0, clip_norm=1.0, ema=0.9, mixed_precision="no",
+    class_weights=True, region_weight=1.0, patch_weight=1.0,
+    region_pool="regions", pseudo=0.5, clip_norm=1.0, ema=0.9, mixed_precision="no",
     select="auc", patience=None, log_with=None,
     augment=AugmentParams(
         flip=0.5, vertical_flip=0.0, rotation=5, crop=0.85, colour=0.1, grey=0.1, blur=0.2, noise=0.2, jpeg=0.3,

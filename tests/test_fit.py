@@ -254,6 +254,8 @@ def test_each_option_changes_the_fit_and_still_runs(toys, reference):
         {"label_smoothing": 0.3},
         {"region_weight": 0.0},
         {"patch_weight": 0.0},
+        {"region_pool": "mean"},
+        {"pseudo": 0.0},
         {"ema": 0.0},
         {"clip_norm": None},
         {"image_size": 40},
