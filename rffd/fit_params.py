@@ -33,7 +33,7 @@ class FitParams:
     clip_norm: float | None
     ema: float
     mixed_precision: Precision
-    select: Literal["auc", "log_loss", "accuracy", "f1"]
+    select: Literal["auc", "log_loss", "accuracy", "f1", "last"]
     patience: int | None
     log_with: str | None
     augment: AugmentParams

@@ -22,7 +22,7 @@ class FitState:
     def take(self, figures: dict[str, float], select: str) -> None:
         self.history.append(figures)
         sign = -1 if select == "log_loss" else 1
-        score = [sign * row[f"val_{select}"] for row in self.history]
+        score = [row["epoch"] if select == "last" else sign * row[f"val_{select}"] for row in self.history]
         if self.best_epoch == 0 or score[-1] > score[self.best_epoch - 1]:
             self.best_epoch = len(self.history)
             self.best = {name: value.detach().cpu().clone() for name, value in self.detector.state_dict().items()}

@@ -318,6 +318,13 @@ def test_patience_stops_early(toys):
     assert len(fit(train, val, backbone, params, epochs=30).history) < 30
 
 
+def test_the_last_epoch_is_kept_where_asked(toys):
+    _, train, val, backbone = toys
+    params = dataclasses.replace(PARAMS, learning_rate=1e-9, select="last", ema=0.0)
+    assert fit(train, val, backbone, params, epochs=3).best_epoch == 3
+    assert fit(train, val, backbone, dataclasses.replace(params, select="auc"), epochs=3).best_epoch < 3
+
+
 def test_a_store_smaller_than_the_model_is_refused(toys):
     _, train, val, backbone = toys
     with pytest.raises(RffdError, match=r"preprocess\.image_size' is 40, less than the model's 64"):
