@@ -270,7 +270,7 @@ def test_what_a_checkpoint_s_key_depends_on():
     from rffd.engine import MODULES
     from tests.pipeline_code import ROOT, reached
 
-    means = {"errors", "files", "fit_params", "parallel", "params", "progress", "scratch", "tracking"}
+    means = {"errors", "files", "fit_params", "memory", "parallel", "params", "progress", "scratch", "tracking"}
     assert {Path(file).stem for file in reached(ROOT / "rffd/fit.py")} | {"fit"} == set(MODULES) | means
 
 
