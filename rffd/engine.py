@@ -6,8 +6,9 @@ from importlib.metadata import version
 from rffd.scratch import code_digest, digest
 
 MODULES = (
-    *("augment", "batches", "checkpoint", "epoch", "face", "fit", "fit_state", "inference", "losses", "model"),
-    *("monitor", "names", "optimisation", "precision", "preprocessing", "pseudo", "regions", "store"),
+    *("attention", "augment", "batches", "checkpoint", "epoch", "face", "fit", "fit_state", "inference"),
+    *("losses", "model", "monitor", "names", "optimisation", "precision", "preprocessing", "pseudo"),
+    *("regions", "store"),
 )
 
 

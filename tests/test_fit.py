@@ -18,10 +18,12 @@ import numpy as np
 import pytest
 import torch
 
+from rffd.attention import PLAIN
 from rffd.checkpoint import load_checkpoint, save_checkpoint
 from rffd.epoch import Diverged, OutOfMemory
 from rffd.errors import RffdError
 from rffd.fit import fit
+from rffd.model import new_detector
 from rffd.optimisation import rate_factor
 from rffd.store import Store
 from tests.fitting import PARAMS
@@ -323,6 +325,26 @@ def test_the_last_epoch_is_kept_where_asked(toys):
     params = dataclasses.replace(PARAMS, learning_rate=1e-9, select="last", ema=0.0)
     assert fit(train, val, backbone, params, epochs=3).best_epoch == 3
     assert fit(train, val, backbone, dataclasses.replace(params, select="auc"), epochs=3).best_epoch < 3
+
+
+def test_the_cpu_s_attention_is_attention(toys):
+    """Outputs and gradients are those of the library's own, in float32 and nearly so in bf16."""
+    detector = new_detector(toys[3], toys[1].contract).train()
+    torch.nn.init.normal_(detector.vit.classifier.weight, generator=torch.Generator().manual_seed(0))
+    pixels = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+    def run(kind: str) -> tuple[torch.Tensor, torch.Tensor]:
+        detector.vit.set_attn_implementation(kind)
+        detector.zero_grad()
+        logits = detector(pixels).logits
+        logits.square().sum().backward()
+        return logits.detach(), detector.vit.vit.layers[0].attention.q_proj.weight.grad.clone()
+
+    for mine, theirs in zip(run(PLAIN), run("sdpa"), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-6)
+    with torch.autocast("cpu", torch.bfloat16):
+        for mine, theirs in zip(run(PLAIN), run("eager"), strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=0.05, atol=0.02)
 
 
 def test_a_store_smaller_than_the_model_is_refused(toys):
