@@ -10,6 +10,7 @@ Each benchmark is a module of this folder with a function `rows(quick)`; run one
 """
 
 import argparse
+import ast
 import datetime
 import importlib
 import os
@@ -103,7 +104,8 @@ def main() -> int:
     known = names()
     if options.list:
         for name in known:
-            print(f"{name:12} {(importlib.import_module(f'benchmarks.{name}').__doc__ or '').splitlines()[0]}")
+            text = (Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8")
+            print(f"{name:12} {(ast.get_docstring(ast.parse(text)) or '').splitlines()[0]}")
         return 0
     if unknown := set(options.names) - set(known):
         parser.error(f"no benchmark named {', '.join(sorted(unknown))}; there are {', '.join(known)}")

@@ -44,6 +44,7 @@ class Monitor:
         self.bar = Progress(*columns, console=Console(stderr=True), transient=True, disable=not show)
         self.task = self.bar.add_task("fitting", total=epochs * samples, note="")
         self.started, self.seen, self.epochs_seen = 0.0, 0, 0
+        self.last = ""  # the last epoch's metric
 
     def __enter__(self) -> "Monitor":
         self.bar.__enter__()
@@ -58,11 +59,14 @@ class Monitor:
             self.started = time.monotonic()
         self.seen += samples
         if not self.bar.disable:
-            self.bar.update(self.task, advance=samples, note=f"loss {float(loss):.3f}  {self._speed()}")
+            self.bar.update(
+                self.task, advance=samples, note=f"loss {float(loss):.3f}  {self.last}{self._speed()}  {_memory()}"
+            )
 
     def epoch_done(self, figures: dict[str, float]) -> None:
         """Print the epoch's figures."""
         self.epochs_seen += 1
+        self.last = f"AUC {figures['val_auc']:.3f}  "
         epoch = int(figures["epoch"])
         self.bar.update(self.task, completed=epoch * self.samples)
         if self.enabled:
