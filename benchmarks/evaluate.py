@@ -4,7 +4,7 @@
 
 Without `--backbone`, a ViT in Hugging Face format, it is a random ViT-Ti/16 of 224 px; without `--images`, a folder
 with pictures somewhere below, 600 px JPEGs are drawn. A plain pass decodes, prepares and scores every picture, in
-batches as large as evaluate's and in as many threads.
+batches and in as many threads as evaluate's.
 """
 
 import argparse
@@ -95,10 +95,11 @@ def rows(
         paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
         paths = paths[:: max(1, len(paths) // count)][:count]
         names = [str(path.relative_to(folder)) for path in paths]
+        batch = min(len(changes), -(-len(paths) // (2 * cores())))  # no core stands idle in the last turn
         plain_pass(detector, paths[:4], 4)  # warms up
         found = in_turns(
             {
-                "plain": lambda: plain_pass(detector, paths, len(changes)),
+                "plain": lambda: plain_pass(detector, paths, batch),
                 "point": lambda: a_point(detector, folder, names, changes),
             },
             repeats,

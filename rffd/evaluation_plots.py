@@ -57,7 +57,8 @@ def draw(folder: Path, predictions: Sequence[Mapping[str, Any]], details: Mappin
     draw_reliability(folder / "reliability.png", details["test"]["reliability"])
     draw_risk(folder / "risk_coverage.png", splits, details)
     draw_robustness(folder / "robustness.png", details["robustness"])
-    draw_breakdown(folder / "breakdown.png", details["breakdown"])
+    usual = (details["controls"]["standard_tables"] or {}).get("jpeg")
+    draw_breakdown(folder / "breakdown.png", details["breakdown"], usual)
     draw_controls(folder / "controls.png", details["controls"])
 
 
@@ -164,15 +165,16 @@ def draw_robustness(path: Path, table: Sequence[Mapping[str, Any]]) -> None:
     look.save(fig, path)
 
 
-def draw_breakdown(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """The share of right answers in every stratum, with its interval and its count."""
+def draw_breakdown(path: Path, rows: Sequence[Mapping[str, Any]], usual: str | None) -> None:
+    """The share of right answers in every stratum, with its interval and its count; `usual`: most reals' tables."""
     lines, previous = [], None
     for row in rows:
         if row["by"] != previous:
             lines.append((STRATA.get(row["by"], row["by"].capitalize()), None))
             previous = row["by"]
         both = row["by"] in ("jpeg", "pairing")
-        name = row["value"].replace("_", " ") + (f", {row['label']}" if both else "")
+        words = "usual" if row["by"] == "jpeg" and row["value"] == usual else row["value"].replace("_", " ")
+        name = words + (f", {row['label']}" if both else "")
         lines.append((name, row))
     fig, axis = look.figure(1, 1, height=0.8 + 0.24 * len(lines))
     for i, (_, row) in enumerate(lines):

@@ -155,8 +155,15 @@ def calibration(found: Evaluated) -> str:
 
 def breakdown(found: Evaluated) -> str:
     """Right answers by difficulty, region, number of regions, JPEG tables and pairing."""
+    usual = ((found.details.get("controls") or {}).get("standard_tables") or {}).get("jpeg")
+    names = {usual: "usual"} if usual else {}
     rows = [
-        [f"{row['by']}: {row['value'].replace('_', ' ')}", row["label"], number(row["count"]), spread(row, "right")]
+        [
+            f"{row['by']}: {names.get(row['value'], row['value'].replace('_', ' '))}",
+            row["label"],
+            number(row["count"]),
+            spread(row, "right"),
+        ]
         for row in found.details.get("breakdown") or []
     ]
     return (

@@ -12,6 +12,7 @@ from rffd.grouping import groups
 from rffd.pairing import PairParams, find_pairs
 from rffd.params import ParamError, read_params
 from rffd.sample import Defects, SampleParams, draw_sample, plan
+from tests.shared import ciplab
 
 
 def params(**changed) -> PairParams:
@@ -124,3 +125,32 @@ def test_drawn_portraits_pair_by_their_photograph_alone(tmp_path):
 def test_impossible_values_are_one_line():
     with pytest.raises(ParamError, match=r"pair\.ratio.*between 0 and 1"):
         params(ratio=1.5)
+
+
+ALONE = ("easy_106_0011", "hard_102_1001", "hard_199_0011", "hard_83_1111", "mid_18_1111", "mid_427_1010")
+
+
+@pytest.mark.slow
+def test_photographs_pair_by_what_was_looked_at(tmp_path):
+    """A mouth, an eye, a nose taken over, mirrored too, from the weakest pairs found among all of them."""
+    origin = ciplab()
+    truth = {
+        ("fake/easy_108_1111.jpg", "fake/easy_214_0011.jpg"),
+        ("fake/easy_13_1010.jpg", "fake/easy_18_0011.jpg"),
+        ("fake/easy_230_1010.jpg", "real/real_00980.jpg"),
+        ("fake/mid_243_0011.jpg", "real/real_00209.jpg"),
+        ("fake/easy_184_0110.jpg", "real/real_00704.jpg"),
+        ("fake/easy_101_0010.jpg", "real/real_00771.jpg"),
+        ("fake/easy_131_1001.jpg", "real/real_01045.jpg"),
+        ("fake/mid_316_1111.jpg", "real/real_00585.jpg"),
+    }
+    reals = sorted((origin / "training_real").glob("*7.jpg"))[:12]
+    fakes = (f"{name}.jpg" for name in ALONE)
+    others = [*(f"real/{path.name}" for path in reals), *(f"fake/{name}" for name in fakes)]
+    for path in {path for pair in truth for path in pair} | set(others):
+        label, name = path.split("/")
+        (tmp_path / "raw" / label).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "raw" / path).symlink_to(origin / f"training_{label}" / name)
+    find_pairs(tmp_path / "raw", tmp_path / "pairs", params(), workers=1)
+    assert set(pairs_of(tmp_path / "pairs")) == truth
+    assert {path.stem for path in (tmp_path / "pairs/masks").iterdir()} == {"easy_131_1001", "mid_316_1111"}
