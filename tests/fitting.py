@@ -1,6 +1,6 @@
 """A small fit as a program of its own, to be killed, resumed and started by `torchrun`.
 
-Run: python -m tests.fitting FOLDER EPOCHS [--scratch DIR] [--result NAME] [--plain]
+Run: python -m tests.fitting FOLDER EPOCHS [--scratch DIR] [--result NAME] [--plain] [--die PLACE:N]
 
 Without arguments it reads such lines from standard input and runs each in a fork of its own, so that twenty
 runs import torch once: it answers with the process id, and with the exit status once that process has ended.
@@ -11,6 +11,7 @@ import dataclasses
 import json
 import os
 import shlex
+import signal
 import sys
 from pathlib import Path
 
@@ -18,6 +19,8 @@ import torch
 from accelerate import PartialState
 from safetensors.torch import save_file
 
+import rffd.checkpoint
+import rffd.epoch
 from rffd.augment import AugmentParams
 from rffd.errors import RffdError
 from rffd.fit import fit
@@ -49,6 +52,34 @@ def serve() -> None:
         print(os.waitpid(pid, 0)[1], flush=True)
 
 
+PLACES = {
+    "step": (rffd.epoch, "total_loss"),
+    "evaluation": (rffd.epoch, "infer"),
+    "writing": (rffd.checkpoint, "save_file"),  # half of a file is there
+    "flushing": (rffd.checkpoint, "_flush"),  # the files are there, not yet their folder; or that, and older ones too
+    "dropping": (rffd.checkpoint.shutil, "rmtree"),  # a part of the oldest one is gone
+}
+
+
+def die_at(place: str, number: str) -> None:
+    """From now on this process kills itself at its `number`-th call at `place`."""
+    owner, name = PLACES[place]
+    real, left = getattr(owner, name), [int(number)]
+
+    def fatal(*arguments, **named):
+        left[0] -= 1
+        if left[0] == 0:
+            if place == "writing":
+                real(*arguments, **named)
+                os.truncate(arguments[1], Path(arguments[1]).stat().st_size // 2)
+            if place == "dropping":
+                next(Path(arguments[0]).iterdir()).unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*arguments, **named)
+
+    setattr(owner, name, fatal)
+
+
 def main(argv: list[str]) -> None:
     """Fit the toy stores in FOLDER and write `result.json` and `result.safetensors` there."""
     parser = argparse.ArgumentParser()
@@ -57,7 +88,10 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--scratch", type=Path)
     parser.add_argument("--result", default="result")
     parser.add_argument("--plain", action="store_true", help="no drop path")
+    parser.add_argument("--die", help="kill this process at the N-th call at PLACE (of PLACES), as step:3")
     arguments = parser.parse_args(argv)
+    if arguments.die:
+        die_at(*arguments.die.split(":"))
     params = dataclasses.replace(PARAMS, drop_path=0.0) if arguments.plain else PARAMS
     stores = [open_store(arguments.folder / name) for name in ("train", "val")]
     try:

@@ -101,37 +101,69 @@ def run_fitting(folder: Path | None, *arguments: str, **options) -> subprocess.P
     return subprocess.Popen(command, **{**pipes, **options})
 
 
+class Killing:
+    """Runs of `tests.fitting` in forks of one process, to be killed."""
+
+    def __init__(self, folder: Path, scratch: Path):
+        self.folder, self.scratch = folder, scratch
+        one = {**os.environ, "RFFD_THREADS": "1"}  # toys gain nothing from two, which then wait for each other
+        self.server = run_fitting(folder=None, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=one)
+
+    def run(self, result: str, epochs: int, *more: str, after: float | None = None) -> int:
+        """The exit status of a run, killed `after` seconds; or 9 if it was killed."""
+        line = [self.folder, epochs, "--scratch", self.scratch / result, "--result", result, *more]
+        self.server.stdin.write(" ".join(map(str, line)) + "\n")
+        self.server.stdin.flush()
+        pid = int(self.server.stdout.readline())
+        if after is not None:
+            time.sleep(after)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return int(self.server.stdout.readline())
+
+    def close(self) -> str:
+        """End, with what all runs said on standard error."""
+        return self.server.communicate()[1]
+
+
 @pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on_exactly(toys, tmp_path):
     """SIGKILL at 20 random moments: in epochs, while saving, while validating, before the first epoch."""
     folder, dice = toys[0], random.Random(0)
-    server = run_fitting(folder=None, stdin=subprocess.PIPE, stderr=None)
-
-    def run(result: str, seconds: float | None) -> int:
-        """Run 40 epochs, killed after `seconds`; the exit status, or 9 if killed."""
-        server.stdin.write(f"{folder} 40 --scratch {tmp_path / result} --result {result}\n")
-        server.stdin.flush()
-        pid = int(server.stdout.readline())
-        if seconds is not None:
-            time.sleep(seconds)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        return int(server.stdout.readline())
-
+    runs = Killing(folder, tmp_path)
     started = time.monotonic()
-    assert run("whole", None) == 0
+    assert runs.run("whole", 40) == 0
     seconds = time.monotonic() - started
     kills = 0
     while kills < 20:
-        kills += run("killed", dice.random() * seconds / 5) == signal.SIGKILL
+        kills += runs.run("killed", 40, after=dice.random() * seconds / 5) == signal.SIGKILL
         if (folder / "killed.json").exists():  # it came to its end before the next kill: begin anew
             assert_same_outcome(folder, "killed", "whole")
             (folder / "killed.json").unlink()
             shutil.rmtree(tmp_path / "killed")
-    assert run("killed", None) == 0
-    server.stdin.close()
-    server.wait()
+    assert runs.run("killed", 40) == 0
+    runs.close()
     assert_same_outcome(folder, "killed", "whole")
+
+
+@pytest.mark.slow
+def test_killed_at_the_worst_moments_it_goes_on_exactly(toys, tmp_path):
+    """SIGKILL in a step, in evaluation, amid a file of a checkpoint, before and after its folder has its name, and
+    while the oldest is dropped; no epoch that was saved is done twice."""
+    folder = toys[0]
+    runs = Killing(folder, tmp_path)
+    assert runs.run("unharmed", 8) == 0
+    moments = ["step:2", "evaluation:1", "writing:1", "flushing:3", "writing:6", "flushing:14", "dropping:1"]
+    moments += ["evaluation:2", "writing:4", "step:7", "flushing:13"]
+    for moment in moments:
+        assert runs.run("harmed", 8, "--die", moment) == signal.SIGKILL, f"{moment}: it ended before"
+    assert runs.run("harmed", 8) == 0
+    said = runs.close()
+    assert_same_outcome(folder, "harmed", "unharmed")
+    assert "is damaged" not in said, "what is torn never had a checkpoint's name"
+    told = re.findall(r"^epoch (\d+)/8", said, re.MULTILINE)[8:]
+    assert len(told) == len(set(told)), f"epochs done twice: {told}"
+    assert {"1", "8"} <= set(told) and len(told) < 8, "those killed after they were saved were not told, nor done again"
 
 
 def assert_same_outcome(folder: Path, one: str, other: str) -> None:
