@@ -110,10 +110,15 @@ def control_words(tests: Mapping[str, Any]) -> list[str]:
             None: "too few images to say",
         }[blanked.get("at_chance")]
         said.append(f"With the face blanked out the AUC is {spread(blanked, 'auc')}: {verdict}.")
-    if header := tests.get("file_header_only"):
-        ends = header.get("auc_ci95")
-        tells = "nothing" if not ends or ends[0] <= 0.5 else "something, which a model could use"
-        said.append(f"The file's header and size, without a pixel, tell {tells}: AUC {spread(header, 'auc')}.")
+    for name, subject in (
+        ("file_header_only", "The file's header and size, without a pixel, tell"),
+        ("jpeg_tables_only", "The JPEG tables alone tell"),
+    ):
+        if header := tests.get(name):
+            ends = header.get("auc_ci95")
+            shown = ends and ends[0] > 0.5
+            tells = "something, which a model could use" if shown else "nothing that this test set can show"
+            said.append(f"{subject} {tells}: AUC {spread(header, 'auc')}.")
     if (usual := tests.get("standard_tables")) and (model := tests.get("model")):
         said.append(
             f"On images with the usual JPEG tables alone the model's AUC is {spread(usual, 'auc')}; "

@@ -51,13 +51,15 @@ def paragraph(*sentences: str) -> str:
 
 
 def table(heading: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
-    """A table of escaped text that scrolls sideways on narrow screens; the first column names the rows."""
+    """A table of escaped text that scrolls sideways on narrow screens; the first column names rows; words stand left."""
     if not rows:
         return ""
-    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heading)
+    wordy = [all(row[k] and not any(map(str.isdigit, row[k])) for row in rows) for k in range(len(heading))]
+    style = [' class="words"' if words and k else "" for k, words in enumerate(wordy)]
+    head = "".join(f'<th scope="col"{style[k]}>{escape(text)}</th>' for k, text in enumerate(heading))
     body = "".join(
         f'<tr><th scope="row">{escape(row[0])}</th>'
-        + "".join(f"<td>{escape(text)}</td>" for text in row[1:])
+        + "".join(f"<td{style[k]}>{escape(text)}</td>" for k, text in enumerate(row[1:], start=1))
         + "</tr>\n"
         for row in rows
     )
