@@ -51,7 +51,7 @@ def paragraph(*sentences: str) -> str:
 
 
 def table(heading: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
-    """A table of escaped text that scrolls sideways on narrow screens; the first column names rows; words stand left."""
+    """Table of escaped text that scrolls sideways on narrow screens; the first column names rows; words stand left."""
     if not rows:
         return ""
     wordy = [all(row[k] and not any(map(str.isdigit, row[k])) for row in rows) for k in range(len(heading))]
