@@ -31,12 +31,11 @@ class FitState:
         self.detector.load_state_dict(self.best)
 
     def save(self, folder: Path) -> None:
-        moments = {
-            f"{index}.{name}": value
-            for index, state in self.optimizer.state_dict()["state"].items()
-            for name, value in state.items()
+        tensors = {
+            "model": self.detector.state_dict(),
+            "optimizer": optimizer_tensors(self.optimizer),
+            "best": self.best,
         }
-        tensors = {"model": self.detector.state_dict(), "optimizer": moments, "best": self.best}
         if self.average:
             tensors["average"] = self.average.mean
         scaler = self.accelerator.scaler
@@ -54,11 +53,7 @@ class FitState:
             return
         tensors, state = found
         self.detector.load_state_dict(tensors["model"])
-        moments: dict[int, dict[str, Tensor]] = {}
-        for key, value in tensors["optimizer"].items():
-            index, name = key.split(".", 1)
-            moments.setdefault(int(index), {})[name] = value
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+        load_optimizer_tensors(self.optimizer, tensors["optimizer"])
         if self.average:
             self.average.steps = state["averaged_steps"]
             for name, value in tensors["average"].items():
@@ -67,3 +62,18 @@ class FitState:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.history, self.best_epoch, self.best = state["history"], state["best_epoch"], tensors["best"]
         self.accelerator.print(f"going on after epoch {len(self.history)}, as saved")
+
+
+def optimizer_tensors(optimizer) -> dict[str, Tensor]:
+    """An optimiser's moments and step counts by name, as a safetensors file takes them."""
+    states = optimizer.state_dict()["state"]
+    return {f"{index}.{name}": value for index, state in states.items() for name, value in state.items()}
+
+
+def load_optimizer_tensors(optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put back what `optimizer_tensors` gave."""
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split(".", 1)
+        moments.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})

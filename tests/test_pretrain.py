@@ -1,0 +1,112 @@
+"""The embedded backbone: its scenes, its pre-training, and the weights in the repository."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rffd import pretrain as module
+from rffd.embedding import write_embedded
+from rffd.foreign import draw_scene, other_traits
+from rffd.pretrain import main, pretrain
+from rffd.pretraining import Pretraining, PretrainParams, zones
+from rffd.scenes import TRAITS
+from rffd.stream import draw_scenes, rounds_of_scenes
+from tests.pipeline_code import ROOT, reached
+
+TINY = PretrainParams(
+    rounds=2,
+    mask_rounds=1,
+    scenes=24,
+    passes=2,
+    batch_size=8,
+    image_size=32,
+    patch_size=8,
+    hidden_size=16,
+    layers=1,
+    heads=2,
+)
+
+
+def test_a_scene_is_a_function_of_seed_and_index() -> None:
+    one, again = draw_scene(3, 7, 48), draw_scene(3, 7, 48)
+    assert all(np.array_equal(a, b) for a, b in zip(one, again, strict=True))
+    others = [draw_scene(3, 8, 48), draw_scene(4, 7, 48)]
+    assert all(not np.array_equal(one.pixels, other.pixels) for other in others)
+    assert one.pixels.shape == (48, 48, 3) and one.pixels.dtype == np.uint8
+
+
+def test_half_of_the_scenes_hold_a_foreign_piece_with_other_traits() -> None:
+    scenes = [draw_scene(5, i, 32) for i in range(120)]
+    foreign = [scene for scene in scenes if not np.array_equal(scene.own, scene.other)]
+    assert 40 < len(foreign) < 80
+    assert all(scene.mask.any() == (not np.array_equal(scene.own, scene.other)) for scene in scenes)
+    assert 0.05 < np.mean([scene.mask.mean() for scene in foreign]) < 0.3
+    assert 60 < np.mean([scene.pixels.mean() for scene in scenes]) < 190
+
+
+def test_other_traits_stay_uniform_so_that_none_of_them_tells() -> None:
+    rng = np.random.default_rng(0)
+    values = np.array([other_traits(rng.random(TRAITS, dtype=np.float32), rng) for _ in range(1000)])
+    assert values.min() >= 0 and values.max() <= 1
+    assert abs(values.mean() - 0.5) < 0.01 and abs(values.std() - 12**-0.5) < 0.01
+
+
+def test_rounds_are_drawn_ahead_in_their_order() -> None:
+    rounds = list(rounds_of_scenes(1, 1, [0.0, 0.0, 1.0, 0.5], 3, 32, 16))
+    assert len(rounds) == 3
+    for number, scenes in enumerate(rounds, start=1):
+        for got, wanted in zip(
+            scenes, draw_scenes(1, number * 3, 3, 32, 16, [0.0, 0.0, 1.0, 0.5][number]), strict=True
+        ):
+            assert np.array_equal(got, wanted)
+
+
+def test_zones_are_left_right_top_and_bottom() -> None:
+    masks = torch.zeros(5, 16, 16)
+    masks[0, 6:10, :4] = masks[1, 6:10, 12:] = masks[2, :4, 6:10] = masks[3, 12:, 6:10] = 1
+    assert torch.equal(zones(masks), torch.cat([torch.eye(4), torch.zeros(1, 4)]))
+    assert torch.equal(zones(masks.flip(2)), zones(masks)[:, [1, 0, 2, 3]])
+
+
+def test_killed_in_a_round_it_ends_in_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HELD_OUT", 12)
+    whole = pretrain(TINY, tmp_path / "whole")
+    run_round, calls = Pretraining.run_round, []
+
+    def killed(self, scenes):
+        loss = run_round(self, scenes)
+        calls.append(len(self.history))
+        if len(calls) == 2:
+            raise KeyboardInterrupt  # trained, but not saved
+        return loss
+
+    monkeypatch.setattr(Pretraining, "run_round", killed)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(TINY, tmp_path / "killed")
+    resumed = pretrain(TINY, tmp_path / "killed")
+    assert calls == [0, 1, 1, 2], "a saved round was done twice, or an unsaved one was passed over"
+    assert resumed.history == whole.history and {"auc", "patch_auc"} <= set(whole.history[-1])
+    for name, run in (("a", whole), ("b", resumed)):
+        write_embedded(
+            run.detector,
+            tmp_path / name,
+            {"rounds": 2, "mask_rounds": 1, "scenes": 24, "passes": 2, "masks": 0.8},
+            run.history[-1],
+        )
+    for file in ("model.safetensors", "config.json", "preprocessor_config.json", "README.md"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_impossible_arguments_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match=r"error: .*--scenes.* 0; it must be 1 or more"):
+        main(["--scenes", "0"])
+    with pytest.raises(SystemExit, match=r"backbone.image_size|--image-size"):
+        main(["--image-size", "63"])
+
+
+def test_pretraining_has_nothing_of_the_sample() -> None:
+    files = reached(ROOT / "rffd" / "pretrain.py")
+    assert {"rffd/foreign.py", "rffd/scenes.py", "rffd/losses.py"} <= files
+    assert not files & {"rffd/portrait.py", "rffd/sample.py", "rffd/sources.py", "rffd/defects.py"}
