@@ -3,8 +3,9 @@
     python -m benchmarks.predict [--model models/package] [--images 120] [--rounds 5]
 
 Two folders of drawn pictures, 600 px and 12 megapixels, made in a temporary folder. Both sides read the files, take
-one view of each and give a probability; in turns, after one warm-up each. The package's whole
-recipe (face crop, re-encoding), where it has one, is timed beside.
+one view of each and give a probability; in turns, after one warm-up each. The package's whole recipe (face crop,
+re-encoding), where it has one, is timed beside. Last, what speed must not cost: that the verdicts are those of whole
+photographs where the decoder scales, and those of torch on the test set.
 """
 
 import argparse
@@ -20,10 +21,14 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.measure import Row, Rows, in_turns, ratio
-from rffd.prediction import Package, Prediction, open_package, predict
+from rffd.files import read_csv
+from rffd.images import read_image
+from rffd.prediction import Package, Prediction, open_package, predict, score
+from rffd.preprocessing import prepare
 
 SIZES = {"600 px": (600, 600), "12 megapixels": (4000, 3000)}
 TARGETS = {"600 px": 1.5, "12 megapixels": 3.0}
+RAW, PREDICTIONS = Path("data/raw"), Path("data/evaluation/predictions.csv")
 
 
 def draw(folder: Path, size: tuple[int, int], count: int) -> list[str]:
@@ -92,6 +97,7 @@ def rows(quick: bool = False, model: Path = Path("models/package"), images: int 
                 run(paths[:8])
             found = in_turns({side: functools.partial(seconds, run, paths) for side, run in sides.items()}, rounds)
             gap = np.abs(np.subtract(sides["pipeline"](paths), sides["rffd"](paths))).max()
+            same = scaled_alike(package, paths)
         speed = {side: f"{count / statistics.median(taken):.1f} images/s" for side, taken in found.items()}
         yield Row(
             what=f"rffd predict over transformers.pipeline, {name}, one view; probabilities within {gap:.4f}",
@@ -100,6 +106,12 @@ def rows(quick: bool = False, model: Path = Path("models/package"), images: int 
             ratio=ratio(found["pipeline"], found["rffd"]),
             at_least=TARGETS[name],
         )
+        yield Row(
+            what=f"verdicts with the decoder's own scaling, against decoding whole, {name}",
+            measured=f"{same} of {count} equal",
+            ratio=same / count,
+            at_least=1,
+        )
         if "whole" in sides:
             yield Row(
                 what=f"the package's whole recipe over the pipeline's one view, {name}",
@@ -107,6 +119,30 @@ def rows(quick: bool = False, model: Path = Path("models/package"), images: int 
                 against=speed["pipeline"],
                 ratio=ratio(found["pipeline"], found["whole"]),
             )
+    yield as_torch(model, 16 if quick else None)
+
+
+def scaled_alike(package: Package, paths: list[str]) -> int:
+    """How many pictures get the verdict that they get when decoded whole."""
+    same = 0
+    for path, answer in zip(paths, predict(package, paths), strict=True):
+        whole = float(score(package, prepare(read_image(path), package.contract).pixels[None])[0][0])
+        same += isinstance(answer, Prediction) and answer.verdict == package.rule.verdict(whole)
+    return same
+
+
+def as_torch(model: Path, limit: int | None = None) -> Row:
+    """Whether the answers for the test set's own files are those of torch, as evaluate wrote them."""
+    what = "verdicts on the test set's files, against torch's"
+    if not PREDICTIONS.is_file():
+        return Row(what=what, measured=f"no {PREDICTIONS}: dvc repro package", at_least=1)
+    chosen = [row for row in read_csv(PREDICTIONS) if row["split"] == "test"][:limit]
+    answers = predict(open_package(model), [str(RAW / row["path"]) for row in chosen])
+    pairs = [(a, row) for a, row in zip(answers, chosen, strict=True) if isinstance(a, Prediction)]
+    same = sum(answer.verdict == row["verdict"] for answer, row in pairs)
+    gap = max(abs(answer.probability - float(row["probability"])) for answer, row in pairs)
+    measured = f"{same} of {len(chosen)} equal, probabilities within {gap:.0e}"
+    return Row(what=what, measured=measured, ratio=same / len(chosen), at_least=1)
 
 
 def main() -> None:

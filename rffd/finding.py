@@ -54,10 +54,14 @@ def _walk(folder: str) -> Iterator[str]:
 def default_model() -> Path:
     """Where `dvc.yaml`, here or in a folder above, says that the artifact `detector` lies."""
     from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     for folder in (Path.cwd(), *Path.cwd().parents):
         if (folder / "dvc.yaml").is_file():
-            artifacts = (YAML(typ="safe").load(folder / "dvc.yaml") or {}).get("artifacts") or {}
+            try:
+                artifacts = (YAML(typ="safe").load(folder / "dvc.yaml") or {}).get("artifacts") or {}
+            except YAMLError as error:
+                raise RffdError(f"{folder / 'dvc.yaml'}: not valid YAML ({' '.join(str(error).split())})") from error
             if "detector" in artifacts:
                 return folder / artifacts["detector"]["path"]
     raise RffdError("no dvc.yaml with an artifact 'detector' here: name a model with --model (a folder or a Hub id)")

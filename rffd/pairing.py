@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from rffd.candidates import candidates
+from rffd.errors import RffdError
 from rffd.features import Features, extract_all, one_thread, read_grey
 from rffd.files import replacing, write_csv
 from rffd.images import read_image
@@ -77,6 +78,8 @@ def find_pairs(raw: Path, target: Path, params: PairParams, workers: int | None 
         for file in (raw / label).glob("*")
         if file.suffix.lower() in IMAGE_SUFFIXES
     )
+    if not paths:
+        raise RffdError(f"{raw}: no images; run `dvc repro acquire`")
     with replacing(target) as folder:
         (folder / "masks").mkdir(parents=True)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:

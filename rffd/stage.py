@@ -27,6 +27,15 @@ def run_stage(main: Callable[..., None], argv: list[str] | None = None) -> None:
     except (RffdError, OSError) as error:
         if os.environ.get("RFFD_TRACEBACK"):
             raise
-        sys.exit(f"error: {' '.join(str(error).split())}")
+        sys.exit(f"error: {' '.join(_said(error).split())}")
     except KeyboardInterrupt:
         sys.exit("error: interrupted; run the same command again to go on")
+
+
+def _said(error: Exception) -> str:
+    """A file's trouble with what to do about it; other errors say so themselves."""
+    if not isinstance(error, OSError) or not error.filename or not error.strerror:
+        return str(error)
+    if isinstance(error, FileNotFoundError):
+        return f"{error.filename}: {error.strerror}; run `dvc repro`, which makes what a stage reads"
+    return f"{error.filename}: {error.strerror}; check its folder, its permissions and the disk"

@@ -27,6 +27,7 @@ def main(
     package: Path,
     metrics: Path,
 ) -> None:
+    params = read_params("package", PackageParams)
     sources = Sources(
         data=read_value("data.source", str),
         backbone=read_value("backbone.source", str),
@@ -37,7 +38,7 @@ def main(
     )
     manifest = write_package(
         package,
-        read_params("package", PackageParams),
+        params,
         sources,
         model=model,
         figures=read_json(evaluate_metrics),

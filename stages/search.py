@@ -23,11 +23,11 @@ from rffd.trial import search_fits
 
 def main(*, train: Path, val: Path, backbone: Path, metrics: Path, trials: Path, plots: Path) -> None:
     """`metrics` holds the best values for train, `trials` a row a trial, `plots` the pictures."""
-    params = read_params("search", SearchParams)
+    params, plain = read_params("search", SearchParams), read_params("fit", FitParams)
     dimensions, outcomes, shares = [], [], {}
     if params.trials > 0:
         checked = open_store(val)
-        plan, outcomes = search_fits(params, read_params("fit", FitParams), open_store(train), checked, backbone)
+        plan, outcomes = search_fits(params, plain, open_store(train), checked, backbone)
         dimensions, shares = plan.dimensions, importances(outcomes, plan.dimensions, params.direction)
     write_json(metrics, metrics_of(outcomes, params.direction))
     write_csv(trials, *trial_rows(outcomes, [dimension.name for dimension in dimensions], params.direction))

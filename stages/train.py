@@ -19,8 +19,8 @@ from rffd.values import TrainParams, values_for_training
 
 def main(*, train: Path, val: Path, backbone: Path, search: Path, model: Path, metrics: Path, curves: Path) -> None:
     launch, params = read_params("launch", LaunchParams), read_params("train", TrainParams)
-    found = read_json(search)["values"]
-    fit_params = values_for_training(read_params("fit", FitParams), found, params)
+    plain, found = read_params("fit", FitParams), read_json(search)["values"]
+    fit_params = values_for_training(plain, found, params)
     check_processes(launch)
     fitted = fit_in_scratch(open_store(train), open_store(val), backbone, fit_params, params.epochs)
     if PartialState().is_main_process:

@@ -4,16 +4,20 @@ import csv
 import io
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from rffd.cli import main
+from rffd.cli import _parser, main
 from rffd.finding import find_images
 from rffd.names import REGIONS
 from tests.packages import packaged
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def run(capsys, *arguments: object) -> tuple[int, str, str]:
@@ -145,6 +149,17 @@ def test_an_argument_that_cant_be_is_told_before_anything_is_done(capsys, words)
         main(words)
     assert stop.value.code == 2
     assert words[1] in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_every_command_that_the_documentation_shows_is_understood():
+    shown = []
+    for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "rffd" / "templates").glob("*.md")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if command := re.match(r"(?:.*\| )?(rffd [a-z].*)$", line):
+                shown.append(shlex.split(command[1], comments=True)[1:])
+    assert {words[0] for words in shown} >= {"predict", "serve", "publish"}
+    for words in shown:
+        _parser().parse_args(words)
 
 
 def test_names_come_from_standard_input_folders_and_quoted_globs(tmp_path, monkeypatch):

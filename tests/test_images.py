@@ -38,6 +38,16 @@ def test_every_mode_becomes_rgb_of_the_same_size(mode, kind):
     assert image.mode == "RGB" and image.size == (40, 24)
 
 
+@pytest.mark.parametrize(
+    ("mode", "kind"), [("CMYK", "JPEG"), ("CMYK", "TIFF"), ("P", "PNG"), ("RGBA", "PNG"), ("RGB", "WEBP")]
+)
+def test_colours_stay_what_they_are(mode, kind):
+    image = Image.new("RGB", (48, 48), (205, 90, 40))  # CMYK JPEGs are stored inverted by some, as Adobe does it
+    stored = image.quantize(8) if mode == "P" else image.convert(mode)
+    found = np.asarray(read_image(encoded(stored, kind)), dtype=float)
+    assert np.abs(found - (205, 90, 40)).max() < 12
+
+
 def test_16_bit_and_float_greys_are_scaled_not_clipped():
     ramp = np.linspace(0, 65535, 64 * 32).reshape(32, 64)
     for stored in (ramp.astype(np.uint16), (ramp / 65535).astype(np.float32)):
