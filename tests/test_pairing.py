@@ -1,4 +1,7 @@
-"""Pairs that show the same photograph: what is found, what is not, and that nothing hangs on the workers."""
+"""Pairs that show the same photograph: what is found, what is not, and that nothing hangs on the workers.
+
+Drawn portraits, alike in everything but the photograph, are paired exactly in `test_catalog.py`.
+"""
 
 from pathlib import Path
 
@@ -8,10 +11,8 @@ import pytest
 from PIL import Image
 
 from rffd.files import read_csv
-from rffd.grouping import groups
 from rffd.pairing import PairParams, find_pairs
 from rffd.params import ParamError, read_params
-from rffd.sample import Defects, SampleParams, draw_sample, plan
 from tests.shared import ciplab
 
 
@@ -105,21 +106,6 @@ def test_the_result_hangs_on_neither_workers_nor_chance(found, tmp_path):
 def test_no_images_no_pairs(tmp_path):
     find_pairs(tmp_path / "raw", tmp_path / "pairs", params(), workers=1)
     assert pairs_of(tmp_path / "pairs") == {} and (tmp_path / "pairs/masks").is_dir()
-
-
-def test_drawn_portraits_pair_by_their_photograph_alone(tmp_path):
-    """Portraits at 160 pixels are alike in everything but the photograph."""
-    defects = Defects(header_tells=0, unreadable=2, duplicates=1, near_duplicates=2, three_bits=0)
-    sample = SampleParams(real=34, fake=22, size=160, seed=3, shared=0.5, defects=defects)
-    draw_sample(sample, tmp_path / "raw", workers=1)
-    find_pairs(tmp_path / "raw", tmp_path / "pairs", params(), workers=1)
-    items = [item for item in plan(sample) if item.damage is None]
-    truth = {(a.path, b.path) for a in items for b in items if a.path < b.path and a.base == b.base}
-    pairs = set(pairs_of(tmp_path / "pairs"))
-    paths = [item.path for item in items]
-    assert not pairs - truth
-    together, apart = groups(pairs, paths), groups(truth, paths)
-    assert sum(together[path] == apart[path] for path in paths) >= 0.97 * len(paths)
 
 
 def test_impossible_values_are_one_line():
