@@ -145,7 +145,9 @@ def new_detector(
     config = ViTConfig.from_pretrained(
         backbone, num_labels=2, id2label=dict(enumerate(LABELS)), label2id={name: i for i, name in enumerate(LABELS)}
     )
-    vit = ViTForImageClassification.from_pretrained(backbone, config=config, ignore_mismatched_sizes=True)
+    vit = ViTForImageClassification.from_pretrained(
+        backbone, config=config, ignore_mismatched_sizes=True, use_safetensors=True
+    )
     nn.init.zeros_(vit.classifier.weight)
     nn.init.zeros_(vit.classifier.bias)
     if image_size is not None and image_size != config.image_size:
@@ -209,7 +211,7 @@ def load_detector(folder: Path) -> Detector:
     _quieten()
     folder = Path(folder)
     try:
-        vit = ViTForImageClassification.from_pretrained(folder)
+        vit = ViTForImageClassification.from_pretrained(folder, use_safetensors=True)
         statistics = read_json(folder / "preprocessor_config.json")
         contract = build(PreprocessParams, read_json(folder / "contract.json"), "preprocess")
         pool = read_json(folder / "heads.json")["pool"]

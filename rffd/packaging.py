@@ -155,7 +155,7 @@ def plain_probabilities(folder: Path, pictures: Iterable[Image.Image]) -> np.nda
     from transformers import ViTForImageClassification, ViTImageProcessorPil
 
     processor = ViTImageProcessorPil.from_pretrained(folder)
-    vit = ViTForImageClassification.from_pretrained(folder).eval()
+    vit = ViTForImageClassification.from_pretrained(folder, use_safetensors=True).eval()
     inputs = (processor(picture, return_tensors="pt") for picture in pictures)
     return np.array([float(vit(**one).logits.double().softmax(-1)[0, 1]) for one in inputs])
 

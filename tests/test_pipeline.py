@@ -7,28 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.workspace import commit, make_workspace, run, set_params, stages_run
+from tests.documented import documented
+from tests.workspace import commit, run, set_params, stages_run
 
 pytestmark = pytest.mark.slow
 
 AFTER_TRAIN = ["train", "evaluate", "explain", "report", "package"]
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    """A workspace in which `dvc repro` has run once and its results are committed; not to be changed."""
-    folder = make_workspace(tmp_path_factory.mktemp("pipeline") / "rffd")
-    run(folder, "dvc", "repro")
-    commit(folder, "results")
-    return folder
-
-
-@pytest.fixture
-def workspace(finished, tmp_path) -> Path:
-    """A copy of the finished workspace, to be changed at will."""
-    folder = tmp_path / "rffd"
-    shutil.copytree(finished, folder, symlinks=True)
-    return folder
 
 
 def metrics(folder: Path, name: str) -> dict:
@@ -75,10 +59,21 @@ def test_an_edit_of_packaging_reruns_packaging_only(workspace):
     assert stages_run(run(workspace, "dvc", "repro").stdout) == ["package"]
 
 
-def test_a_changed_train_value_survives_and_spares_the_search(workspace):
-    output = run(workspace, "dvc", "exp", "run", "-S", "train.learning_rate=3e-5").stdout
-    assert stages_run(output) == AFTER_TRAIN
-    assert metrics(workspace, "train")["learning_rate"] == 3e-5
+def test_a_changed_train_value_survives_and_spares_the_search(tried):
+    assert stages_run((tried.parent / "output.txt").read_text()) == AFTER_TRAIN
+    assert metrics(tried, "train")["learning_rate"] == 3e-5
+
+
+def test_comparisons_work(tried, tmp_path):
+    folder = tmp_path / "rffd"
+    shutil.copytree(tried, folder, symlinks=True)
+    assert "3e-05" in run(folder, *documented("dvc params diff")).stdout
+    assert "train.json" in run(folder, *documented("dvc metrics diff")).stdout
+    assert "index.html" in run(folder, *documented("dvc plots diff")).stdout
+    assert "accuracy" in run(folder, *documented("python -m rffd.comparison main workspace")).stdout
+    table = run(folder, *documented("make compare"), COLUMNS="120").stdout
+    assert "workspace" in table and "3e-05" in table
+    assert max(len(line) for line in table.splitlines()) <= 120
 
 
 def test_a_touched_source_folder_reruns_acquire(workspace):
@@ -87,20 +82,27 @@ def test_a_touched_source_folder_reruns_acquire(workspace):
 
 
 def test_a_queued_grid_runs_the_code_that_was_queued(workspace):
-    """Also with a real folder as its source, while the checkout is edited under it."""
-    source = workspace.parent / "photographs"
-    shutil.copytree(workspace / "data" / "raw", source)
-    folder = ["-S", "data.source=folder", "-S", f"data.path={source}"]
-    run(workspace, "dvc", "exp", "run", *folder, "-S", "train.learning_rate=1e-5,3e-5", "--queue")
+    """Two at a time, on a team's own images under `dvc add`, while the checkout is edited under them.
+
+    They change a value of `fit` and differ in `train`: they need the same search, which one waits for the other to do.
+    """
+    shutil.copytree(workspace / "data" / "raw", workspace / "data" / "team")
+    run(workspace, "dvc", "add", "-q", "data/team")
+    commit(workspace, "a team's images")
+    grid = "-S fit.label_smoothing=0.1 -S 'train.learning_rate=1e-5,3e-5' --queue"
+    command = "dvc exp run -S data.source=folder -S data.path=data/team -S search.trials=0"
+    run(workspace, *documented(command, {"-S search.trials=0": grid}))
     with (workspace / "rffd" / "training.py").open("a") as file:
         file.write("\nraise SystemExit('the checkout, not what was queued')\n")
-    run(workspace, "dvc", "queue", "start", "-j", "1")
+    run(workspace, *documented("dvc queue start -j 2"), RFFD_SCRATCH=str(workspace / ".scratch"))
     wait_for_queue(workspace)
     table = run(workspace, "dvc", "exp", "show", "--csv").stdout
     rows = [row for row in csv.DictReader(table.splitlines()) if row["Experiment"]]
     rates = sorted(float(row["train.learning_rate"]) for row in rows)
     assert rates == [1e-5, 3e-5], table
     assert all(row["test.auc"] for row in rows), table
+    assert len(list((workspace / ".scratch" / "search").iterdir())) == 2, "the committed search, and one for both"
+    assert run(workspace, *documented("make compare"), COLUMNS="120").stdout.count("3e-05") == 1
 
 
 def wait_for_queue(folder: Path) -> None:
@@ -115,16 +117,6 @@ def wait_for_queue(folder: Path) -> None:
             return
         time.sleep(3)
     raise AssertionError(f"the queue did not finish:\n{status}")
-
-
-def test_comparisons_work(workspace):
-    run(workspace, "dvc", "exp", "run", "-S", "train.learning_rate=3e-5", "-n", "slower")
-    assert "3e-05" in run(workspace, "dvc", "params", "diff").stdout
-    assert "train.json" in run(workspace, "dvc", "metrics", "diff").stdout
-    assert "index.html" in run(workspace, "dvc", "plots", "show").stdout
-    table = run(workspace, "make", "-o", ".venv/.ready", "compare", COLUMNS="120").stdout
-    assert "slower" in table
-    assert max(len(line) for line in table.splitlines()) <= 120
 
 
 def test_predict_equals_evaluate_image_by_image(finished):
