@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rffd.errors import RffdError
 from rffd.params import ParamError, build, read_params, require
@@ -107,6 +109,27 @@ def test_a_mistake_is_one_line_that_names_the_key(change: dict[str, Any], line):
     with pytest.raises(ParamError) as caught:
         build(Params, GOOD | change, "train")
     assert str(caught.value).startswith(line) and "\n" not in str(caught.value)
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6)
+anything = st.recursive(
+    scalars,
+    lambda some: (
+        st.lists(some, max_size=3) | st.dictionaries(st.sampled_from(["depth", "dept", "x"]), some, max_size=2)
+    ),
+    max_leaves=5,
+)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(sorted(GOOD)), anything)
+def test_any_value_is_taken_as_it_is_or_refused_in_one_line(key, value):
+    try:
+        read = build(Params, GOOD | {key: value}, "train")
+    except ParamError as error:
+        assert f"train.{key}" in str(error) and "\n" not in str(error)
+    else:
+        assert dataclasses.asdict(read)[key] == value
 
 
 def test_a_missing_key_section_or_file_is_told(tmp_path):
