@@ -134,7 +134,7 @@ def test_two_people_add_images_and_change_parameters_and_merge(team):
     run(dee, "git", "fetch", "-q")
     run(dee, "git", "branch", "their-branch", "origin/eli-branch")
     run(dee, *documented('git config merge.dvc.driver "dvc git-hook merge-driver --ancestor %O --our %A --their %B"'))
-    run(dee, *documented("dvc fetch --all-branches data/team.dvc"))
+    run(dee, *documented("git switch their-branch && dvc fetch data/team.dvc && git switch -"))
     merged = run(dee, *documented("git merge their-branch"), check=False)
     assert merged.returncode == 1
     conflicts = set(re.findall(r"CONFLICT \(content\): Merge conflict in (\S+)", merged.stdout))
