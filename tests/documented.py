@@ -28,7 +28,9 @@ NOT_RUN_HERE = {
     "pip install pre-commit": "installs into the environment that runs the tests",
     "pre-commit install": "not among the pinned packages; tests/test_project_files.py tries what the hooks call",
     "pip install optuna-dashboard": "installs into the environment that runs the tests",
-    "optuna-dashboard .scratch/search/*/journal.log": "not among the pinned packages",
+    'optuna-dashboard "$(ls -t .scratch/search/*/journal.log | head -1)"': "not among the pinned packages",
+    "pip install -e '.[app]' -c constraints.txt": "the tests' own environment has it",
+    "rffd serve --host 0.0.0.0 --port 8080": "opens this machine to its network; `rffd serve` is run",
     "dvc exp run -S launch.processes=2 -S launch.config=accelerate-multi-gpu.yaml": "needs two GPUs",
     "dvc exp run -S fit.mixed_precision=auto -S fit.gradient_accumulation=2": "for a GPU; tests/test_fit.py has both",
 }

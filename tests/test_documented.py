@@ -59,6 +59,10 @@ def test_an_exception_exists_and_parses(command):
         assert all(re.search(rf"^{extra} = \[", project, re.MULTILINE) for extra in extras)
         for file in re.findall(r"-c (\S+)", command):
             assert (ROOT / file).is_file()
+    elif program == "rffd":
+        from rffd.cli import _parser
+
+        _parser().parse_args(words)
     else:
         assert program in EXTERNAL
         where = (ROOT / commands()[command]).read_text(encoding="utf-8")

@@ -12,11 +12,12 @@ import time
 import urllib.request
 
 import pytest
+from PIL import Image
 
 from tests.documented import documented
 from tests.hub_server import HubServer
 from tests.pipeline_code import ROOT
-from tests.workspace import commit, environment, run, stages_run
+from tests.workspace import environment, run, stages_run
 
 pytestmark = pytest.mark.slow
 
@@ -146,19 +147,50 @@ def test_the_model_is_published(workspace, tmp_path):
         assert "published and checked" in run(workspace, *documented(command, names), **there).stdout
         again = run(workspace, *documented("rffd publish --repository OWNER/NAME --yes", names), **there).stdout
         assert "Nothing to do" in again
-        names["OWNER/PAGE"] = "someone/page"
-        command = "rffd publish --space OWNER/PAGE --repository OWNER/NAME --tag v0.1.0"
-        assert "app.py" in run(workspace, *documented(command, names), **there).stdout
+        page = names | {"OWNER/PAGE": "someone/page"}
+        command = "rffd publish --repository OWNER/NAME --space OWNER/PAGE --tag v0.1.0"
+        assert "app.py" in run(workspace, *documented(command, page), **there).stdout
+        command = "rffd publish --repository OWNER/NAME --space OWNER/PAGE --tag v0.1.0 --yes"
+        assert "published and checked" in run(workspace, *documented(command, page), **there).stdout
+        picture = next((workspace / "data" / "raw" / "fake").iterdir())
+        shutil.copy(picture, workspace / "portrait.jpg")
+        command = "rffd predict portrait.jpg --model OWNER/NAME@v0.1.0"
+        assert "portrait.jpg" in run(workspace, *documented(command, names), **there).stdout
 
 
 def test_a_version_is_registered_and_taken(workspace, tmp_path):
+    run(tmp_path, "git", "init", "-q", "--bare", "-b", "main", "origin.git")
+    run(workspace, "git", "remote", "add", "origin", str(tmp_path / "origin.git"))
+    run(workspace, "git", "push", "-q", "-u", "origin", "main")
     run(workspace, "dvc", "remote", "add", "-q", "-d", "storage", str(tmp_path / "storage"))
-    commit(workspace, "a remote")
-    run(workspace, "dvc", "push", "-q", "package")
+    run(workspace, *documented('git add -A && git commit -m "A detector for v0.1.0"'))
+    run(workspace, *documented("dvc push"))
     run(workspace, *documented("gto register detector --version v0.1.0"))
-    assert "v0.1.0" in run(workspace, "git", "tag").stdout
-    run(tmp_path, "git", "clone", "-q", str(workspace), "other")
-    address = {"https://example.org/team/rffd.git": str(workspace)}
-    command = "dvc artifacts get https://example.org/team/rffd.git detector --rev v0.1.0"
-    run(tmp_path / "other", *documented(command, address | {"v0.1.0": "v0.1.0 --out got"}))
-    assert (tmp_path / "other" / "got" / "model.safetensors").is_file()
+    assert "v0.1.0" in run(workspace, *documented("gto show detector")).stdout
+    run(workspace, *documented("git push && git push --tags"))
+    run(tmp_path, "git", "clone", "-q", "origin.git", "other")
+    address = {"https://example.org/team/rffd.git": str(tmp_path / "origin.git")}
+    command = "dvc artifacts get https://example.org/team/rffd.git detector --rev v0.1.0 --out detector"
+    run(tmp_path / "other", *documented(command, address))
+    shutil.copy(next((workspace / "data" / "raw" / "fake").iterdir()), tmp_path / "other" / "portrait.jpg")
+    shown = run(tmp_path / "other", *documented("rffd predict portrait.jpg --model detector")).stdout
+    assert "portrait.jpg" in shown
+
+
+def test_pictures_of_all_ways_are_answered(workspace):
+    """docs/deploy.md: a file, a folder, a glob, names from a pipe, JSON, heat maps."""
+    raw = sorted((workspace / "data" / "raw" / "fake").iterdir())
+    (workspace / "album").mkdir()
+    (workspace / "scans" / "deep").mkdir(parents=True)
+    shutil.copy(raw[0], workspace / "portrait.jpg")
+    shutil.copy(raw[1], workspace / "album" / "one.jpg")
+    Image.open(raw[2]).save(workspace / "scans" / "deep" / "two.png")
+    assert "portrait.jpg" in run(workspace, *documented("rffd predict portrait.jpg")).stdout
+    shown = run(workspace, *documented("rffd predict album/ 'scans/**/*.png'")).stdout
+    assert "one.jpg" in shown and "two.png" in shown
+    assert len(json.loads(run(workspace, *documented("rffd predict album/ --json")).stdout)) == 1
+    shutil.rmtree(workspace / "data" / "raw")
+    piped = run(workspace, *documented("find . -name '*.jpg' | rffd predict - --csv")).stdout
+    assert "portrait.jpg" in piped and "one.jpg" in piped
+    run(workspace, *documented("rffd predict album/ --explain heat/"))
+    assert len(list((workspace / "heat").iterdir())) == 1
