@@ -50,7 +50,7 @@ def _serve(pipe: Connection, make: Make, arguments: tuple) -> None:
             value = run()
             unit = 2**20 if sys.platform == "darwin" else 2**10
             pipe.send((value, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit))
-    except EOFError:
+    except (EOFError, BrokenPipeError):  # nobody waits for us any more
         return
     except Exception:
         pipe.send(traceback.format_exc())
