@@ -8,9 +8,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from rffd.scenes import LIGHT, TRAITS, Layout, blurred, draw_body, draw_layout, expose, power, vector
+from rffd.scenes import CAMERA, LIGHT, SURFACE, TRAITS, Layout, blurred, draw_body, draw_layout, expose, power, vector
 
 COLOURS = slice(len(LIGHT), len(LIGHT) + 3)  # red, green and blue of the body
+ALIKE = np.ones(TRAITS)  # how far a matched piece may differ: little in colour and in what the camera did
+ALIKE[COLOURS], ALIKE[len(LIGHT) + len(SURFACE) :][: len(CAMERA)] = 0.3, 0.35
 FOREIGN = 0.5  # share of the scenes that hold a foreign piece
 
 
@@ -24,8 +26,9 @@ class Scene(NamedTuple):
     other: np.ndarray
 
 
-def draw_scene(seed: int, index: int, size: int, masks: float = 0.0) -> Scene:
-    """Scene `index` of the endless stream `seed`; a share of `masks` is in order (`draw_layout`)."""
+def draw_scene(seed: int, index: int, size: int, masks: float = 0.0, matched: float = 0.0) -> Scene:
+    """Scene `index` of the endless stream `seed`; a share of `masks` is in order (`draw_layout`), and a share of
+    `matched` of the foreign pieces has everything matched that a picture as a whole would show."""
     cv2.setNumThreads(1)
     rng = np.random.Generator(np.random.Philox(key=[seed, index]))
     layout, own = draw_layout(rng, size, masks), rng.random(TRAITS, dtype=np.float32)
@@ -35,7 +38,8 @@ def draw_scene(seed: int, index: int, size: int, masks: float = 0.0) -> Scene:
     picture = draw_body(layout, own, np.random.default_rng(texture), size)
     other, mask = own, np.zeros((size, size), np.float32)
     if rng.random() < FOREIGN:
-        other = other_traits(own, rng)
+        match = matched > 0 and rng.random() < matched
+        other = other_traits(own, rng, ALIKE if match else None)
         same_texture = rng.random() < 0.3
         donor_rng = np.random.default_rng(texture if same_texture else texture + 1)
         donor = draw_body(layout, other, donor_rng, size)
@@ -46,16 +50,22 @@ def draw_scene(seed: int, index: int, size: int, masks: float = 0.0) -> Scene:
                 [cv2.warpAffine(plane, moved, (size, size), borderMode=cv2.BORDER_REFLECT_101) for plane in donor]
             )
         mask = draw_mask(layout, rng, size)
-        picture = blend(picture, donor, mask, rng, size, 0.7 if masks > 0 else 1.0)
+        if match:
+            picture = blend_matched(picture, donor, mask, rng, size)
+        else:
+            picture = blend(picture, donor, mask, rng, size, 0.7 if masks > 0 else 1.0)
     picture = expose(picture, own, rng, size)
     pixels = np.ascontiguousarray((picture * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0))
     return Scene(pixels, mask, own, other)
 
 
-def other_traits(own: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Other traits, some of them the same, reflected at 0 and 1 so that uniform ones stay uniform."""
+def other_traits(own: np.ndarray, rng: np.random.Generator, scale: np.ndarray | None = None) -> np.ndarray:
+    """Other traits, some of them the same, reflected at 0 and 1 so that uniform ones stay uniform; `scale` [TRAITS]
+    makes steps smaller."""
     reach = rng.uniform(0.5, 1.0)
     step = reach * rng.uniform(0.6, 1.0, TRAITS) * rng.choice([-1, 1], TRAITS) * (rng.random(TRAITS) < 0.85)
+    if scale is not None:
+        step = step * scale
     return (1 - np.abs(1 - np.abs(own + step))).astype(np.float32)
 
 
@@ -99,3 +109,20 @@ def blend(
         halo = cv2.GaussianBlur(mask, (0, 0), rng.uniform(3, 9) * size / 64)
         mixed += vector(rng.normal(0, 0.02, 3)) * halo
     return mixed
+
+
+def blend_matched(
+    base: np.ndarray, donor: np.ndarray, mask: np.ndarray, rng: np.random.Generator, size: int
+) -> np.ndarray:
+    """Put `donor` into `base` where `mask` is 1 with the base's colour, smooth tones and contrast: what gives it away
+    is that it doesn't fit its place."""
+    area, soft = mask.sum() + 1e-6, cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.5, 1.1) * size / 64)
+    difference = donor - base
+    difference -= vector((difference * mask).sum((1, 2)) / area)
+    difference -= np.float32(rng.uniform(0.5, 1.0)) * blurred(difference, rng.uniform(4, 8) * size / 64)
+    inside, reach = base + difference, 3 * size / 64
+    fine, wanted = inside - blurred(inside, reach), base - blurred(base, reach)
+    ratio = float((np.abs(wanted) * mask).sum() / ((np.abs(fine) * mask).sum() + 1e-3))
+    difference += (min(max(ratio, 0.4), 2.5) - 1) * fine
+    halo = cv2.GaussianBlur(mask, (0, 0), rng.uniform(3, 9) * size / 64)
+    return base + difference * soft + vector(rng.normal(0, 0.015, 3)) * halo

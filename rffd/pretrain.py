@@ -36,7 +36,7 @@ def pretrain(params: PretrainParams, folder: Path) -> Pretraining:
     torch.set_num_threads(int(os.environ.get("RFFD_THREADS", 0)) or max(1, cores() - 1))  # one core draws
     run = Pretraining(params)
     run.load(folder)
-    held_out = draw_scenes(params.seed + 1, 0, HELD_OUT, params.image_size, params.cells, params.masks)
+    held_out = draw_scenes(params.seed + 1, 0, HELD_OUT, params.image_size, params.cells, params.shares[-1])
     started, before = time.monotonic(), len(run.history)
     stream = rounds_of_scenes(params.seed, before, params.shares, params.scenes, params.image_size, params.cells)
     rounds = len(params.shares)

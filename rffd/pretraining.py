@@ -39,14 +39,17 @@ AUGMENT = AugmentParams(
 class PretrainParams:
     """The schedule. A round draws `scenes` new ones and passes over them `passes` times, augmented otherwise.
 
-    `rounds` of any scenes are followed by `mask_rounds` of which a share of `masks` has its parts in order; the rate
-    falls to zero in each of the two.
+    `rounds` of any scenes are followed by `mask_rounds`, of which a share of `masks` has its parts in order, and by
+    `matched_rounds`, in which besides a share of `matched` of the foreign pieces has its colours and contrast matched.
+    The rate rises and falls to zero in each of the three.
     """
 
     seed: int = 20
     rounds: int = 36
     mask_rounds: int = 24
+    matched_rounds: int = 24
     masks: float = 0.8
+    matched: float = 0.75
     scenes: int = 2048
     passes: int = 2
     batch_size: int = 32
@@ -64,7 +67,7 @@ class PretrainParams:
     heads: int = 3
 
     def __post_init__(self) -> None:
-        for name in ("rounds", "mask_rounds", "scenes", "passes", "batch_size"):
+        for name in ("rounds", "mask_rounds", "matched_rounds", "scenes", "passes", "batch_size"):
             require(getattr(self, name) >= 1, f"--{name.replace('_', '-')}", getattr(self, name), "1 or more")
         require(0 < self.learning_rate <= 1, "--learning-rate", self.learning_rate, "above 0 and at most 1")
 
@@ -74,9 +77,10 @@ class PretrainParams:
         return self.image_size // self.patch_size * MASK_CELLS
 
     @property
-    def shares(self) -> list[float]:
-        """The share of masks in each round."""
-        return [0.0] * self.rounds + [self.masks] * self.mask_rounds
+    def shares(self) -> list[tuple[float, float]]:
+        """The shares of masks and of matched pieces in each round."""
+        first, second = [(0.0, 0.0)] * self.rounds, [(self.masks, 0.0)] * self.mask_rounds
+        return first + second + [(self.masks, self.matched)] * self.matched_rounds
 
     @property
     def epoch_steps(self) -> int:
@@ -85,10 +89,12 @@ class PretrainParams:
 
     def rate_factor(self, step: int) -> float:
         """The share of the peak rate at a step of the whole run."""
-        first = self.rounds * self.passes * self.epoch_steps
-        second = self.mask_rounds * self.passes * self.epoch_steps
-        part, steps = (step, first) if step < first else (step - first, second)
-        return rate_factor(part, steps, self.warmup, "cosine")
+        for rounds in (self.rounds, self.mask_rounds, self.matched_rounds):
+            steps = rounds * self.passes * self.epoch_steps
+            if step < steps:
+                break
+            step -= steps
+        return rate_factor(step, steps, self.warmup, "cosine")
 
 
 def zones(masks: Tensor) -> Tensor:

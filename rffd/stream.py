@@ -11,6 +11,8 @@ import numpy as np
 from rffd.foreign import draw_scene
 from rffd.memory import keep_freed_memory
 
+Shares = tuple[float, float]  # of masks and of matched pieces, as `draw_scene` takes them
+
 
 class Scenes(NamedTuple):
     """Drawn scenes: `images` [N, S, S, 3] uint8; `masks` [N, M, M] uint8, 255 where foreign; `traits` [N, 2, TRAITS]
@@ -21,18 +23,18 @@ class Scenes(NamedTuple):
     traits: np.ndarray
 
 
-def draw_scenes(seed: int, start: int, count: int, size: int, cells: int, masks: float = 0.0) -> Scenes:
+def draw_scenes(seed: int, start: int, count: int, size: int, cells: int, shares: Shares = (0.0, 0.0)) -> Scenes:
     """Scenes `start` to `start + count` of the stream `seed`, `size` pixels and masks of `cells` a side."""
-    drawn = [draw_scene(seed, index, size, masks) for index in range(start, start + count)]
+    drawn = [draw_scene(seed, index, size, *shares) for index in range(start, start + count)]
     foreign = [cv2.resize(s.mask * 255, (cells, cells), interpolation=cv2.INTER_AREA).astype(np.uint8) for s in drawn]
     traits = [np.stack([scene.own, scene.other]) for scene in drawn]
     return Scenes(np.stack([scene.pixels for scene in drawn]), np.stack(foreign), np.stack(traits))
 
 
 def rounds_of_scenes(
-    seed: int, first: int, shares: Sequence[float], count: int, size: int, cells: int
+    seed: int, first: int, shares: Sequence[Shares], count: int, size: int, cells: int
 ) -> Iterator[Scenes]:
-    """The `count` scenes of each round from `first` on, two rounds drawn ahead; `shares` of masks, one a round."""
+    """The `count` scenes of each round from `first` on, two rounds drawn ahead; their `shares`."""
     rounds = len(shares)
     # spawn: OpenCV and BLAS threads of this process don't survive a fork
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=keep_freed_memory) as pool:

@@ -1,5 +1,7 @@
 """The embedded backbone: its scenes, its pre-training, and the weights in the repository."""
 
+import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +9,12 @@ import pytest
 import torch
 
 from rffd import pretrain as module
+from rffd.backbone import EMBEDDED, BackboneParams, make_backbone
 from rffd.embedding import write_embedded
+from rffd.files import sha256
 from rffd.foreign import draw_scene, other_traits
+from rffd.model import new_detector
+from rffd.preprocessing import PreprocessParams
 from rffd.pretrain import main, pretrain
 from rffd.pretraining import Pretraining, PretrainParams, zones
 from rffd.scenes import TRAITS
@@ -16,17 +22,10 @@ from rffd.stream import draw_scenes, rounds_of_scenes
 from tests.pipeline_code import ROOT, reached
 
 TINY = PretrainParams(
-    rounds=2,
-    mask_rounds=1,
-    scenes=24,
-    passes=2,
-    batch_size=8,
-    image_size=32,
-    patch_size=8,
-    hidden_size=16,
-    layers=1,
-    heads=2,
-)
+    rounds=1, mask_rounds=1, matched_rounds=1, scenes=24, passes=2, batch_size=8, image_size=32, patch_size=8,
+    hidden_size=16, layers=1, heads=2,
+)  # fmt: skip
+SHARES = [(0.0, 0.0), (0.0, 0.0), (1.0, 0.0), (0.5, 1.0)]
 
 
 def test_a_scene_is_a_function_of_seed_and_index() -> None:
@@ -54,12 +53,10 @@ def test_other_traits_stay_uniform_so_that_none_of_them_tells() -> None:
 
 
 def test_rounds_are_drawn_ahead_in_their_order() -> None:
-    rounds = list(rounds_of_scenes(1, 1, [0.0, 0.0, 1.0, 0.5], 3, 32, 16))
+    rounds = list(rounds_of_scenes(1, 1, SHARES, 3, 32, 16))
     assert len(rounds) == 3
     for number, scenes in enumerate(rounds, start=1):
-        for got, wanted in zip(
-            scenes, draw_scenes(1, number * 3, 3, 32, 16, [0.0, 0.0, 1.0, 0.5][number]), strict=True
-        ):
+        for got, wanted in zip(scenes, draw_scenes(1, number * 3, 3, 32, 16, SHARES[number]), strict=True):
             assert np.array_equal(got, wanted)
 
 
@@ -89,12 +86,7 @@ def test_killed_in_a_round_it_ends_in_the_same_bytes(tmp_path: Path, monkeypatch
     assert calls == [0, 1, 1, 2], "a saved round was done twice, or an unsaved one was passed over"
     assert resumed.history == whole.history and {"auc", "patch_auc"} <= set(whole.history[-1])
     for name, run in (("a", whole), ("b", resumed)):
-        write_embedded(
-            run.detector,
-            tmp_path / name,
-            {"rounds": 2, "mask_rounds": 1, "scenes": 24, "passes": 2, "masks": 0.8},
-            run.history[-1],
-        )
+        write_embedded(run.detector, tmp_path / name, dataclasses.asdict(TINY), run.history[-1])
     for file in ("model.safetensors", "config.json", "preprocessor_config.json", "README.md"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
@@ -110,3 +102,19 @@ def test_pretraining_has_nothing_of_the_sample() -> None:
     files = reached(ROOT / "rffd" / "pretrain.py")
     assert {"rffd/foreign.py", "rffd/scenes.py", "rffd/losses.py"} <= files
     assert not files & {"rffd/portrait.py", "rffd/sample.py", "rffd/sources.py", "rffd/defects.py"}
+
+
+def test_the_embedded_weights_are_those_of_their_card_and_load_in_full_precision(tmp_path: Path) -> None:
+    weights, card = EMBEDDED / "model.safetensors", (EMBEDDED / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"`([0-9a-f]{64})`", card) == [sha256(weights)]
+    assert weights.stat().st_size <= 4_000_000
+    params = BackboneParams(
+        source="embedded", path="", repo="", revision=None, seed=0, image_size=64, patch_size=8, hidden_size=8,
+        layers=1, heads=1,
+    )  # fmt: skip
+    told = make_backbone(params, tmp_path / "backbone")
+    detector = new_detector(tmp_path / "backbone", PreprocessParams(image_size=72, jpeg_quality=None, face_margin=None))
+    assert detector.image_size == told["vit_image_size"]
+    assert all(value.dtype == torch.float32 for value in detector.state_dict().values())
+    seen = detector(torch.rand(2, 3, detector.image_size, detector.image_size)).tokens
+    assert seen.isfinite().all() and not torch.allclose(seen[0], seen[1], atol=0.1), "the weights tell nothing apart"
