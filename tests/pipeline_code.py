@@ -57,7 +57,8 @@ def templates_of(files: set[str]) -> set[str]:
 def stage_code(stage: str) -> list[str]:
     """What `dvc.yaml` has to list as the code of a stage, sorted, its own script first."""
     files = reached(ROOT / "stages" / f"{stage}.py")
-    return [f"stages/{stage}.py", *sorted(files | templates_of(files))]
+    weights = {"rffd/embedded"} if stage == "backbone" else set()  # the one stage that copies them
+    return [f"stages/{stage}.py", *sorted(files | templates_of(files) | weights)]
 
 
 def main() -> None:
