@@ -42,8 +42,6 @@ def write_embedded(detector: Detector, out: Path, params: Mapping[str, Any], fig
             rounds=params["rounds"],
             all_rounds=rounds,
             masks=f"{params['masks']:.0%}",
-            last=params["matched_rounds"],
-            matched=f"{params['matched']:.0%}",
             auc=f"{figures['auc']:.3f}",
             patch_auc=f"{figures['patch_auc']:.3f}",
             parameters=f"{sum(math.prod(values.shape) for values in tensors.values()) / 1e6:.2f}",
