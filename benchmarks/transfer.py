@@ -32,7 +32,7 @@ from rffd.search_space import overlay
 from rffd.store import open_store
 from rffd.values import TrainParams
 
-SCRATCH_RATE = 2e-3  # the best of 1e-3, 2e-3 and 4e-3 for random weights on the sample
+SCRATCH_RATE = 2e-3  # what random weights had as their default; also tried: 1e-3 (docs/log.md)
 ARMS = [
     "embedded=embedded",
     "random weights=scratch",
