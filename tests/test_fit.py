@@ -1,6 +1,7 @@
 """The fit: exact, whatever happens to it."""
 
 import contextlib
+import functools
 import dataclasses
 import json
 import os
@@ -420,8 +421,11 @@ def test_a_hostile_accelerate_config_changes_nothing(toys, tmp_path):
 
 
 def test_interrupting_leaves_no_process(toys, tmp_path):
-    process = run_fitting(toys[0], "500", "--scratch", str(tmp_path / "s"), "--result", "interrupted")
-    time.sleep(8)
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what runs in the background ignores it
+    process = run_fitting(toys[0], "500", "--scratch", str(tmp_path / "s"), "--result", "interrupted", preexec_fn=heed)
+    while not any((tmp_path / "s").rglob("epoch-*")):
+        assert process.poll() is None
+        time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     assert process.returncode not in (0, None)

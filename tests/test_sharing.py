@@ -210,7 +210,8 @@ def test_two_thousand_images_travel_by_s3(tmp_path):
         commit(here, "2,000 images")
         run(here, "dvc", "push", "--run-cache", "data/team.dvc", "acquire")
         assert objects(address) > 2000
-        held = run(here, "git", "grep", "-l", KEYS["AWS_SECRET_ACCESS_KEY"], "HEAD", check=False).stdout
+        elsewhere = ("HEAD", "--", ".", ":!tests")  # this file names it
+        held = run(here, "git", "grep", "-l", KEYS["AWS_SECRET_ACCESS_KEY"], *elsewhere, check=False).stdout
         assert not held, "credentials stay out of git"
 
         run(tmp_path, "git", "clone", "-q", "here", "there")
