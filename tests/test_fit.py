@@ -1,8 +1,8 @@
 """The fit: exact, whatever happens to it."""
 
 import contextlib
-import functools
 import dataclasses
+import functools
 import json
 import os
 import random

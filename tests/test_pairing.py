@@ -104,6 +104,7 @@ def test_the_result_hangs_on_neither_workers_nor_chance(found, tmp_path):
 
 
 def test_no_images_no_pairs(tmp_path):
+    (tmp_path / "raw").mkdir()
     find_pairs(tmp_path / "raw", tmp_path / "pairs", params(), workers=1)
     assert pairs_of(tmp_path / "pairs") == {} and (tmp_path / "pairs/masks").is_dir()
 
