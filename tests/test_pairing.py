@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rffd.errors import RffdError
 from rffd.files import read_csv
 from rffd.pairing import PairParams, find_pairs
 from rffd.params import ParamError, read_params
@@ -103,8 +104,12 @@ def test_the_result_hangs_on_neither_workers_nor_chance(found, tmp_path):
         assert (tmp_path / "again" / name).read_bytes() == (target / name).read_bytes()
 
 
-def test_no_images_no_pairs(tmp_path):
-    (tmp_path / "raw").mkdir()
+def test_no_images_is_an_error_and_one_has_no_pair(tmp_path):
+    with pytest.raises(RffdError, match="raw: no images; run `dvc repro acquire`"):
+        find_pairs(tmp_path / "raw", tmp_path / "pairs", params(), workers=1)
+    assert not (tmp_path / "pairs").exists()
+    (tmp_path / "raw/real").mkdir(parents=True)
+    Image.effect_noise((96, 96), 60).save(tmp_path / "raw/real/a.png")
     find_pairs(tmp_path / "raw", tmp_path / "pairs", params(), workers=1)
     assert pairs_of(tmp_path / "pairs") == {} and (tmp_path / "pairs/masks").is_dir()
 
