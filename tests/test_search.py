@@ -201,14 +201,15 @@ def test_the_stage_and_its_contract_with_train(tmp_path: Path) -> None:
     metrics = json.loads((tmp_path / "search.json").read_text())
     with (tmp_path / "trials.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["number"] for row in rows] == ["0", "1"] and float(rows[0]["learning_rate"]) == 2e-3
+    own = read_params("fit", FitParams, tmp_path / "params.yaml")
+    assert [row["number"] for row in rows] == ["0", "1"] and float(rows[0]["learning_rate"]) == own.learning_rate
     before = {path: path.read_bytes() for path in tmp_path.glob("*.*") if path.suffix in (".json", ".csv")}
     before |= {path: path.read_bytes() for path in (tmp_path / "pictures").iterdir()}
     shutil.rmtree(tmp_path / "scratch")
     assert stage(tmp_path, trials="2", epochs="2", pruner="none").returncode == 0
     assert all(path.read_bytes() == data for path, data in before.items()), "the same to the byte from nothing"
 
-    params = overlay(read_params("fit", FitParams, tmp_path / "params.yaml"), metrics["values"])
+    params = overlay(own, metrics["values"])
     train, val = open_store(tmp_path / "train"), open_store(tmp_path / "val")
     fitted = fit(train, val, tmp_path / "backbone", params, epochs=2)
     assert fitted.metrics["val_auc"] == metrics["search_best_value"], "training gives the trial's figures exactly"
