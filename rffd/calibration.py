@@ -88,21 +88,30 @@ def risk_coverage(labels: np.ndarray, probabilities: np.ndarray) -> list[dict[st
 def unsure_band(labels: np.ndarray, probabilities: np.ndarray, target_error: float) -> dict[str, Any]:
     """The band of probabilities around 0.5 to be left unanswered, chosen on validation.
 
-    It is the narrowest, symmetric around 0.5, outside which at most `target_error` of the answers are wrong,
-    with at least 1 / `target_error` answers (5 %: 20), so that it isn't chosen by a handful. Below `low` the
-    answer is real, from `high` on fake. `reached` is False where no band does: then it is 0 to 1.
+    It is the one that leaves the fewest unanswered with at most `target_error` of the answers wrong, and at least
+    1 / `target_error` answers (5 %: 20), so that it isn't chosen by a handful. Its ends are chosen apart, since a
+    detector may be surer of one class than of the other. Below `low` the answer is real, from `high` on fake.
+    `reached` is False where no band does: then it is 0 to 1.
     """
-    curve = risk_coverage(labels, probabilities)
-    count = len(np.asarray(labels))
-    good = [
-        i for i, row in enumerate(curve) if row["risk"] <= target_error and row["coverage"] * count >= 1 / target_error
-    ]
-    if not good:
-        return {"low": 0.0, "high": 1.0, "reached": False, "target_error": target_error}
-    last, edge = good[-1], 0.5
-    if last + 1 < len(curve):
-        edge = round((curve[last]["confidence"] + curve[last + 1]["confidence"]) / 2, 6)
-    return {"low": round(1 - edge, 6), "high": edge, "reached": True, "target_error": target_error}
+    y, p = np.asarray(labels).astype(bool), np.asarray(probabilities, dtype=float)
+    levels = np.unique(p)
+    cuts = np.round((levels[1:] + levels[:-1]) / 2, 6)
+    lows, highs = np.r_[0.0, cuts[cuts < 0.5], 0.5], np.r_[0.5, cuts[cuts > 0.5], 1.0]
+    fakes, reals = np.sort(p[y]), np.sort(p[~y])
+    missed, alarms = np.searchsorted(fakes, lows), len(reals) - np.searchsorted(reals, highs)
+    called_real, called_fake = (
+        missed + np.searchsorted(reals, lows),
+        alarms + len(fakes) - np.searchsorted(fakes, highs),
+    )
+    best: tuple[tuple[int, int], float, float] = ((0, 0), 0.0, 1.0)
+    for low, wrong, count in zip(lows, missed, called_real, strict=True):
+        answers, errors = count + called_fake, wrong + alarms
+        good = (errors <= target_error * answers) & (answers * target_error >= 1)
+        if good.any():
+            chosen = np.where(good, answers * (len(p) + 1) - errors, -1).argmax()  # the most; of equals, the rightest
+            found = (int(answers[chosen]), -int(errors[chosen]))
+            best = max(best, (found, float(low), float(highs[chosen])), key=lambda each: each[0])
+    return {"low": best[1], "high": best[2], "reached": best[0][0] > 0, "target_error": target_error}
 
 
 def verdicts(probabilities: np.ndarray, band: dict[str, Any]) -> list[str]:

@@ -68,18 +68,18 @@ def exhibits(
 ) -> list[Exhibit]:
     """An exhibit for each of `rows`: called regions outlined on the face, the registered mask on the heat.
 
-    All share one scale of heat, so that a picture in which nothing was seen looks it: 0 to 1 for the patch
-    head's probabilities, else from the coldest patch of them all to the hottest 2 %.
+    The patch head's probabilities are shown from 0 to 1, so that a picture in which nothing was seen looks it;
+    another map is scaled in each picture by itself, for a sure verdict's gradients are small everywhere.
     """
     if not rows:
         return []
     heats = _heats(detector, store, rows, batch_size)[shown]
-    low, high = (0.0, 1.0) if shown == "patches" else (float(heats.min()), float(np.quantile(heats, 0.98)))
     shapes = region_masks(SIDE, store.contract.face_margin) > 0.5
     result = []
     for i, heat in zip(rows, heats, strict=True):
         path = store.paths[i]
         scores = found.regions[path]
+        low, high = (0.0, 1.0) if shown == "patches" else (float(heat.min()), float(heat.max()))
         face, hot = _face(store.images[i]), overlay(store.images[i], heat, low, high)
         for k, name in enumerate(REGIONS):
             if scores[k] >= CALLED:
@@ -134,7 +134,8 @@ def exhibit_sheet(deck: Sequence[Exhibit], title: str, shown: str) -> Figure:
     height = head + -(-len(deck) // columns) * line
     fig = Figure(figsize=(WIDTH, height), dpi=DPI)
     fig.text(0.01, 1 - 0.1 / height, title, fontsize=12, fontweight="bold", va="top")
-    note = f"Heat: {MAPS[shown]}. White line: registered mask. Dot: really replaced."
+    scale = "from 0 to 1" if shown == "patches" else "each picture by itself"
+    note = f"Heat: {MAPS[shown]}, {scale}. White line: registered mask. Dot: really replaced."
     fig.text(0.01, 1 - 0.34 / height, note, fontsize=8, color=MUTED, va="top")
     for n, exhibit in enumerate(deck):
         left, bottom = n % columns * room + 0.08, height - head - (n // columns + 1) * line

@@ -20,7 +20,7 @@ MAPS = {
     "attention": "last layer's attention from CLS to the patches",
     "rollout": "attention followed through all layers",
     "gradient": "attention through all layers, weighted by its gradient towards fake",
-    "patches": "patch head: probability that a patch was replaced",
+    "patches": "the patch head's probability that a patch was replaced",
 }
 OCCLUSION = "occlusion"
 COVER = 3  # patches a side of the square that occlusion covers: about an eye at 8 or 14 patches a side

@@ -1,7 +1,7 @@
 """The detector's explanations put to the test: how far each map finds what was replaced, and what says it doesn't.
 
 Everything is measured on test. Validation serves two choices only: how much of a map counts as hot for the
-IoU, and which map the pictures show.
+IoU, and whether the patch head knows enough for the pictures to show it.
 """
 
 from dataclasses import dataclass
@@ -110,7 +110,8 @@ def inspect(detector: Detector, val: Store, test: Store, found: Predictions, par
         by_map[name] |= summary(measured, test, share, **draws) | pointing(measured, test, **draws)
         if name in MAPS:
             by_map[name]["control"] = control(measured, controls[name], test, **draws)
-    shown = max(MAPS, key=lambda name: by_map[name]["validation"].get("region_auc") or 0.0)
+    ends = by_map["patches"]["validation"].get("region_auc_ci95")
+    shown = "patches" if ends and ends[0] > 0.5 else "gradient"  # attention is hot on a genuine face too
     details = {
         "shown": shown,
         "counts": {

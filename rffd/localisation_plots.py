@@ -6,10 +6,16 @@ from typing import Any
 import numpy as np
 
 from rffd.localisation import MAP_NAMES
-from rffd.look import FAKE, GRID, INK, MUTED, REGION_COLOURS, figure, save
+from rffd.look import GRID, INK, MUTED, REGION_COLOURS, figure, save
 from rffd.names import REGIONS
 
-LINES = {"patches": FAKE, "gradient": "#7d5ba6", "rollout": "#3a6fb7", "attention": "#e0a018", "random order": MUTED}
+LINES = {  # darker and more solid where it speaks of fake; no class's or region's colour
+    "patches": {"color": INK, "linestyle": "-"},
+    "gradient": {"color": INK, "linestyle": "--"},
+    "rollout": {"color": "#a07c4f", "linestyle": "-"},
+    "attention": {"color": "#a07c4f", "linestyle": "--"},
+    "random order": {"color": MUTED, "linestyle": ":"},
+}
 
 
 def write_localisation_plots(details: dict[str, Any], plots: Path) -> None:
@@ -37,7 +43,7 @@ def localisation(maps: dict[str, Any]) -> Any:
     for column, (key, title) in zip(axes, measures.items(), strict=True):
         for y, name in enumerate(names):
             found = maps[name]
-            colour = INK if name == "fixed" else FAKE
+            colour = MUTED if name == "fixed" else INK
             _dot(column, y, found.get(key), found.get(f"{key}_ci95"), color=colour)
             control = found.get("control")
             if control and key in control:
@@ -60,10 +66,9 @@ def curves(found: dict[str, Any]) -> Any:
     """Deletion and insertion: the mean probability of fake as patches go or come in each map's order."""
     fig, axes = figure(1, 2, height=3.2, sharey=True)
     for column, way in zip(axes, ("deletion", "insertion"), strict=True):
-        for name, colour in LINES.items():
+        for name, style in LINES.items():
             points = found[name][way]
-            style = ":" if name == "random order" else "-"
-            column.plot(np.linspace(0, 100, len(points)), points, style, color=colour, label=MAP_NAMES.get(name, name))
+            column.plot(np.linspace(0, 100, len(points)), points, label=MAP_NAMES.get(name, name), **style)
         column.set_title("Deletion: lower is better" if way == "deletion" else "Insertion: higher is better")
         column.set_xlabel(f"patches {'blurred' if way == 'deletion' else 'uncovered'}, hottest first (%)")
         column.set_ylim(0, 1)

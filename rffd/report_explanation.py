@@ -59,9 +59,15 @@ def explanation(found: Explained) -> str:
 
 
 def chosen(explained: Mapping[str, Any]) -> str:
-    """Which map the pictures show."""
+    """Which map the pictures show: attention, hot on genuine faces too, is measured but proves nothing of one."""
     name = MAP_NAMES.get(explained.get("shown", ""))
-    return f"Pictures show the map that did best on validation: {name}." if name else ""
+    if not name:
+        return ""
+    if explained["shown"] == "patches":
+        return "Pictures show the patch head from 0 to 1: where nothing is hot, it called nothing replaced."
+    return (
+        f"The patch head knows nothing here, so pictures show the {name}, each scaled by itself: all have a hot spot."
+    )
 
 
 def conclusion(explained: Mapping[str, Any]) -> str:

@@ -77,14 +77,29 @@ def test_band_keeps_its_promise_where_it_was_chosen() -> None:
     logits, labels = overconfident(1.0, 1000)
     p = calibration.probability(logits)
     band = calibration.unsure_band(labels, p, 0.05)
-    assert band["reached"] and band["low"] == pytest.approx(1 - band["high"])
+    assert band["reached"] and 0 < band["low"] < 0.5 < band["high"] < 1
     answered = (p < band["low"]) | (p >= band["high"])
     assert ((p >= 0.5) != labels)[answered].mean() <= 0.05
     verdicts = calibration.verdicts(p, band)
     assert [v != "unsure" for v in verdicts] == list(answered)
     assert {v for v, q in zip(verdicts, p, strict=True) if q > 0.99} == {"fake"}
     wider = calibration.unsure_band(labels, p, 0.01)
-    assert wider["high"] > band["high"]
+    assert wider["high"] > band["high"] and wider["low"] < band["low"]
+
+
+def test_band_leaves_the_fewest_unanswered_whichever_class_is_the_surer() -> None:
+    labels = np.r_[np.zeros(40), np.ones(40), np.arange(20) % 2]
+    p = np.r_[np.linspace(0.05, 0.3, 40), np.linspace(0.7, 0.8, 40), np.linspace(0.82, 0.98, 20)]  # sure and wrong
+    band = calibration.unsure_band(labels, p, 0.05)
+    answered = (p < band["low"]) | (p >= band["high"])
+    assert band["reached"] and 0.3 < band["low"] <= 0.5 and band["high"] > 0.9  # symmetric, there would be none
+    best = max(
+        sum(inside)
+        for low in np.arange(0, 0.51, 0.02)
+        for high in np.arange(0.5, 1.01, 0.02)
+        if (inside := (p < low) | (p >= high)).sum() >= 20 and ((p >= 0.5) != labels)[inside].mean() <= 0.05
+    )
+    assert answered.sum() >= best and ((p >= 0.5) != labels)[answered].mean() <= 0.05
 
 
 def test_no_band_is_chosen_by_a_handful() -> None:
