@@ -21,7 +21,6 @@ def write_embedded(detector: Detector, out: Path, params: Mapping[str, Any], fig
 
     `params` are the arguments of the pre-training, `figures` its last ones (`auc`, `patch_auc`).
     """
-    rounds = params["rounds"] + params["mask_rounds"] + params["matched_rounds"]
     with tempfile.TemporaryDirectory() as temporary:
         whole = Path(temporary)
         detector.vit.save_pretrained(whole)
@@ -37,11 +36,8 @@ def write_embedded(detector: Detector, out: Path, params: Mapping[str, Any], fig
         card = CARD.read_text(encoding="utf-8").format(
             revision=source_revision(),
             arguments=arguments,
-            scenes=f"{rounds * params['scenes']:,}",
+            scenes=f"{params['rounds'] * params['scenes']:,}",
             passes=params["passes"],
-            rounds=params["rounds"],
-            all_rounds=rounds,
-            masks=f"{params['masks']:.0%}",
             auc=f"{figures['auc']:.3f}",
             patch_auc=f"{figures['patch_auc']:.3f}",
             parameters=f"{sum(math.prod(values.shape) for values in tensors.values()) / 1e6:.2f}",

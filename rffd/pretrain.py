@@ -1,4 +1,4 @@
-"""Pre-training of the embedded backbone: a small ViT learns to see what doesn't belong, on drawn abstract scenes.
+"""Pre-training of the embedded backbone: a small ViT learns to see what doesn't belong, on drawn busts.
 
 Three tasks at once on an endless stream (`rffd/foreign.py`): is there a foreign piece, in which of four zones, in which
 patches (the losses of the fine-tuning); and, patch by patch, with which traits the scene was drawn there, since what
@@ -36,10 +36,10 @@ def pretrain(params: PretrainParams, folder: Path) -> Pretraining:
     torch.set_num_threads(int(os.environ.get("RFFD_THREADS", 0)) or max(1, cores() - 1))  # one core draws
     run = Pretraining(params)
     run.load(folder)
-    held_out = draw_scenes(params.seed + 1, 0, HELD_OUT, params.image_size, params.cells, params.shares[-1])
+    held_out = draw_scenes(params.seed + 1, 0, HELD_OUT, params.image_size, params.cells)
     started, before = time.monotonic(), len(run.history)
-    stream = rounds_of_scenes(params.seed, before, params.shares, params.scenes, params.image_size, params.cells)
-    rounds = len(params.shares)
+    rounds = params.rounds
+    stream = rounds_of_scenes(params.seed, before, rounds, params.scenes, params.image_size, params.cells)
     for scenes in stream:
         figures: dict[str, float] = {"round": len(run.history) + 1, "loss": run.run_round(scenes)}
         if figures["round"] % 5 == 0 or figures["round"] == rounds:

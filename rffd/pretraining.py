@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rffd.attention import PLAIN
 from rffd.augment import AugmentParams, augment
 from rffd.augment import draw as draw_augmentation
 from rffd.backbone import BackboneParams
@@ -21,9 +22,10 @@ from rffd.errors import RffdError
 from rffd.fit_state import load_optimizer_tensors, optimizer_tensors
 from rffd.inference import infer
 from rffd.losses import Counts, Targets, total_loss
-from rffd.model import Detector, new_detector
+from rffd.model import Detector, Outputs, new_detector
 from rffd.optimisation import Average, rate_factor
 from rffd.params import require
+from rffd.precision import resolve_precision
 from rffd.preprocessing import PreprocessParams
 from rffd.scenes import TRAITS
 from rffd.starting import start_well
@@ -37,23 +39,14 @@ AUGMENT = AugmentParams(
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainParams:
-    """The schedule. A round draws `scenes` new ones and passes over them `passes` times, augmented otherwise.
-
-    `rounds` of any scenes are followed by `mask_rounds`, of which a share of `masks` has its parts in order, and by
-    `matched_rounds`, in which besides a share of `matched` of the foreign pieces has its colours and contrast matched.
-    The rate rises and falls to zero in each of the three. Matched pieces are what the sample holds, but 24 such rounds
-    gained nothing on it (docs/log.md): none by default.
-    """
+    """The schedule. A round draws `scenes` new ones and passes over them `passes` times, augmented otherwise; the
+    rate rises, and falls to zero at the end of the `rounds`."""
 
     seed: int = 20
-    rounds: int = 36
-    mask_rounds: int = 24
-    matched_rounds: int = 0
-    masks: float = 0.8
-    matched: float = 0.75
+    rounds: int = 180
     scenes: int = 2048
     passes: int = 2
-    batch_size: int = 32
+    batch_size: int = 64
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
     warmup: float = 0.05
@@ -63,14 +56,13 @@ class PretrainParams:
     ema: float = 0.999
     image_size: int = 64
     patch_size: int = 8
-    hidden_size: int = 96
+    hidden_size: int = 128
     layers: int = 4
-    heads: int = 3
+    heads: int = 4
 
     def __post_init__(self) -> None:
-        for name in ("rounds", "mask_rounds", "scenes", "passes", "batch_size"):
+        for name in ("rounds", "scenes", "passes", "batch_size"):
             require(getattr(self, name) >= 1, f"--{name.replace('_', '-')}", getattr(self, name), "1 or more")
-        require(self.matched_rounds >= 0, "--matched-rounds", self.matched_rounds, "0 or more")
         require(0 < self.learning_rate <= 1, "--learning-rate", self.learning_rate, "above 0 and at most 1")
 
     @property
@@ -79,24 +71,13 @@ class PretrainParams:
         return self.image_size // self.patch_size * MASK_CELLS
 
     @property
-    def shares(self) -> list[tuple[float, float]]:
-        """The shares of masks and of matched pieces in each round."""
-        first, second = [(0.0, 0.0)] * self.rounds, [(self.masks, 0.0)] * self.mask_rounds
-        return first + second + [(self.masks, self.matched)] * self.matched_rounds
-
-    @property
     def epoch_steps(self) -> int:
         """Optimiser steps of a pass."""
         return -(-self.scenes // self.batch_size)
 
     def rate_factor(self, step: int) -> float:
         """The share of the peak rate at a step of the whole run."""
-        for rounds in (self.rounds, self.mask_rounds, self.matched_rounds):
-            steps = rounds * self.passes * self.epoch_steps
-            if step < steps:
-                break
-            step -= steps
-        return rate_factor(step, steps, self.warmup, "cosine")
+        return rate_factor(step, self.rounds * self.passes * self.epoch_steps, self.warmup, "cosine")
 
 
 def zones(masks: Tensor) -> Tensor:
@@ -124,6 +105,11 @@ class Pretraining:
             contract = PreprocessParams(image_size=params.image_size, jpeg_quality=None, face_margin=None)
             self.detector: Detector = new_detector(Path(folder), contract)
         start_well(self.detector.vit, params.seed)
+        precision, reason = resolve_precision("auto")
+        self.number = {"bf16": torch.bfloat16}.get(precision, torch.float32)  # fp16 would need its loss scaled
+        print(f"precision: {'bf16' if self.number == torch.bfloat16 else 'no'} ({reason})", file=sys.stderr)
+        if self.device.type == "cpu":
+            self.detector.vit.set_attn_implementation(PLAIN)
         traits = self.detector.heads.traits = nn.Linear(params.hidden_size, TRAITS)
         nn.init.zeros_(traits.weight)
         nn.init.constant_(traits.bias, 0.5)
@@ -207,7 +193,8 @@ class Pretraining:
         )
         shares = F.avg_pool2d(moved, MASK_CELLS)
         labels = torch.from_numpy(scenes.masks[rows].any(axis=(1, 2)).astype(np.int64)).to(self.device)
-        outputs = self.detector(self.detector.normalise(pixels))
+        with torch.autocast(self.device.type, self.number, enabled=self.number != torch.float32):
+            outputs = Outputs(*(each.float() for each in self.detector(self.detector.normalise(pixels))))
         targets = Targets(
             labels, torch.ones_like(shares[:, 0, 0, 0]), bits, torch.cat([shares, torch.ones_like(shares)], dim=1)
         )

@@ -1,149 +1,243 @@
-"""Abstract scenes for pre-training, by formulas of their own.
+"""Scenes for pre-training: drawn busts, by formulas of their own.
 
-A scene is a body of mirrored parts (rings, strokes, lenses, humps) under one light, before a backdrop, as one camera
-saw it. What holds in it holds everywhere: where its light comes from, its colours, its grain, its sharpness, the
-style of each kind of part, and each part has its twin. Those are its traits, numbers from 0 to 1; its layout (pose,
-outline, places) is apart. Pictures are float32 [3, size, size], RGB, 1 is white.
+A scene is a head with hair and shoulders before a backdrop, under one light, as one camera saw it. What holds in it
+holds everywhere: where its light comes from, what its skin is like, how sharp it is; and the eyes are a pair. Those are
+its traits, numbers from 0 to 1, each uniform; its layout (pose, outline, hair, backdrop) is apart. Lengths on the head
+are in halves of the square around a face: -1 to 1 across and down. Pictures are float32 [3, size, size], RGB, 1 is
+white. Nothing of the sample's drawing is used (`rffd/portrait.py`).
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-KINDS = 4  # kinds of parts: rings, strokes, lenses, humps
-STYLE = 4  # traits of each kind: hue, lightness, size, and one of its own
 LIGHT = ("light_x", "light_y", "hard", "sky")  # where it comes from, how hard it is, the colour of its shade
-SURFACE = ("red", "green", "blue", "patchy", "coarse", "fine", "lines", "shine")
-CAMERA = ("blur", "exposure", "warm", "saturation", "contrast", "noise")
-TRAITS = len(LIGHT) + len(SURFACE) + len(CAMERA) + KINDS * STYLE
+SKIN = ("tone", "hue", "flush", "patchy", "coarse", "fine", "spots", "folds", "shine", "beard")
+CAMERA = ("blur", "exposure", "warm", "saturation", "contrast")
+EYES = ("iris_hue", "iris_light", "white", "open", "slant", "gaze", "lid", "brow_dark", "brow_thick", "brow_high")
+NOSE = ("aside", "nose_wide", "nose_long")
+MOUTH = ("lip_red", "lip_full", "mouth_wide", "curve", "apart")
+NAMES = (*LIGHT, *SKIN, *CAMERA, *EYES, *NOSE, *MOUTH)
+TRAITS = len(NAMES)
+DARK, LIGHT_SKIN = np.array([0.26, 0.16, 0.11], np.float32), np.array([0.97, 0.82, 0.73], np.float32)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a foreign piece shares with its scene: places and shapes.
+    """What a foreign piece shares with its scene: places and all that isn't face.
 
-    `x`, `y` [size, size] are the body's coordinates, -1 to 1; `pixel` is a pixel's size in them; `inside` is 1 in the
-    middle, 0 at the rim; `parts` are (kind, x, y, reach, turn, own number).
+    `x`, `y` [size, size] are the head's coordinates, `pixel` is a pixel's size in them; `face` is how far inside the
+    face's outline a pixel lies, 0 at the rim; `skin` is 1 where the face shows, `around` [3, size, size] what is seen
+    elsewhere; `eyes` is half their distance and their height, `nose` and `mouth` are heights; `hair` is its colour.
     """
 
     x: np.ndarray
     y: np.ndarray
     pixel: float
-    inside: np.ndarray
-    parts: list[tuple[int, float, float, float, float, float]]
-    backdrop: np.ndarray
+    face: np.ndarray
+    skin: np.ndarray
+    around: np.ndarray
+    eyes: tuple[float, float]
+    nose: float
+    mouth: float
+    hair: np.ndarray
 
 
-def draw_layout(rng: np.random.Generator, size: int, masks: float = 0.0) -> Layout:
-    """Pose of the body, its outline, its parts and the backdrop; a share of `masks` has its parts in one order."""
-    ordered = masks > 0 and rng.random() < masks
-    turn, scale = rng.normal(0, 0.05 if ordered else 0.08), rng.uniform(0.7, 0.95 if ordered else 1.15)
-    steps = (np.arange(size, dtype=np.float32) - (size - 1) / 2) * (2 / size)
-    cx, cy = rng.normal(0, 0.08, 2).astype(np.float32)
-    across, down = steps[None] - cx, steps[:, None] - cy
-    cos, sin = np.float32(np.cos(turn) / scale), np.float32(np.sin(turn) / scale)
-    parts = _in_order(rng) if ordered else []
-    for _ in range(0 if ordered else rng.integers(3, 8)):
-        kind, reach, angle = int(rng.integers(KINDS)), rng.uniform(0.14, 0.36), rng.uniform(-0.7, 0.7)
-        y = rng.uniform(-0.75, 0.75)
-        number = rng.random()
-        if rng.random() < 0.65:
-            x = rng.uniform(0.2, 0.62)
-            parts += [(kind, -x, y, reach, -angle, number), (kind, x, y, reach, angle, number)]
-        else:
-            parts.append((kind, 0.0, y, reach * 1.3, 0.0, number))
-    hue, lumps = rng.uniform(0.1, 0.9, 3).astype(np.float32), rng.uniform(2, 12)
-    backdrop = hue[:, None, None] + vector(rng.normal(0, 0.12, 3)) * _cloud(rng, size, size / lumps)
+def draw_layout(rng: np.random.Generator, size: int) -> Layout:
+    """A pose, an outline, hair, shoulders and a backdrop."""
+    turn, half = rng.normal(0, 0.07), size * rng.uniform(0.26, 0.40)
+    centre = size * np.array([0.5, 0.56]) + size * rng.normal(0, 0.045, 2)
+    steps = np.arange(size, dtype=np.float32) + 0.5
+    across, down = (steps[None] - np.float32(centre[0])) / half, (steps[:, None] - np.float32(centre[1])) / half
+    cos, sin = np.float32(math.cos(turn)), np.float32(math.sin(turn))
+    x, y, pixel = across * cos + down * sin, down * cos - across * sin, 1 / half
+    exponent, wide, tall, taper = (
+        rng.uniform(1.9, 2.6),
+        rng.uniform(0.8, 0.98),
+        rng.uniform(1.2, 1.4),
+        rng.uniform(0, 0.3),
+    )
+    narrow = np.float32(wide) * (1 - np.float32(taper) * np.minimum(np.maximum(y, 0), 1.5))
+    face = 1 - power(x / narrow, exponent) - power((y + 0.15) / tall, exponent)
+    # From back to front: backdrop, hair behind, shoulders, neck; then the hair that falls over the face.
+    backdrop = vector(rng.uniform(0.1, 0.9, 3)) + vector(rng.normal(0, 0.1, 3)) * cloud(
+        rng, size, size / rng.uniform(2, 10)
+    )
     if rng.random() < 0.5:
-        edge = clip(4 * _cloud(rng, size, size / 4) + rng.normal(0, 2))
-        _lay(backdrop, rng.uniform(0.1, 0.9, 3), edge)
-    x, y = across * cos + down * sin, down * cos - across * sin
-    exponent, wide = rng.uniform(1.7, 3.2), rng.uniform(0.65, 0.95)
-    inside = 1 - power(x / wide, exponent) - power(y, exponent)
-    return Layout(x, y, 2 / size / scale, inside, parts, backdrop)
+        _lay(backdrop, rng.uniform(0.1, 0.9, 3), clip(3 * cloud(rng, size, size / 4) + rng.normal(0, 2)))
+    backdrop = blurred(backdrop, size * rng.uniform(0.01, 0.05))
+    hue = rng.uniform(0.03, 0.75) * np.array([1.0, rng.uniform(0.55, 0.95), rng.uniform(0.3, 0.9)])
+    strands = cv2.resize(
+        rng.standard_normal((5, size // 2), dtype=np.float32), (size, size), interpolation=cv2.INTER_CUBIC
+    )
+    locks = vector(hue) * (1 + np.float32(rng.uniform(0.1, 0.45)) * strands) * (1 - 0.25 * x * rng.normal(0, 1))
+    crown, length = rng.uniform(0.1, 0.5), rng.uniform(-0.6, 1.8)
+    cap = 1 - power(x / (wide + 0.6 * crown), 2.2) - power((y + 0.25) / (tall + crown), 2.2)
+    soft = 0.6 / pixel
+    _lay(backdrop, locks * 0.8, clip(cap * soft * 0.5 + 0.5) * clip((length - y) * soft + 0.5))
+    cloth = vector(rng.uniform(0.05, 0.9, 3)) * (1 + 0.1 * cloud(rng, size, 4))
+    _lay(backdrop, cloth, clip((y - 1.25 - 0.25 * x * x) * soft))
+    fringe = -rng.uniform(0.5, 0.95) + rng.uniform(-0.2, 0.2) * np.cos(3 * (x - rng.normal(0, 0.5))) + 0.04 * strands
+    temple = wide * rng.uniform(0.82, 1.05)
+    sides = np.minimum(np.abs(x) - temple + 0.02 * strands, min(length, 0.9) - y)
+    over = np.maximum(fringe - y, sides)
+    skin = clip(face * soft * 0.5 + 0.5) * (1 - clip(over * soft + 0.5))
+    neck = clip((rng.uniform(0.45, 0.65) - np.abs(x)) * soft) * (y > 0.6) * clip((1.35 - y) * soft)
+    around = backdrop + (locks - backdrop) * clip(over * soft + 0.5) * clip(cap * soft * 0.5 + 0.5)
+    eyes = (rng.uniform(0.37, 0.46), rng.uniform(-0.27, -0.13))
+    return Layout(
+        x, y, pixel, face, np.maximum(skin, neck), around, eyes, rng.uniform(0.1, 0.25), rng.uniform(0.55, 0.7), hue
+    )
 
 
-def _in_order(rng: np.random.Generator) -> list[tuple[int, float, float, float, float, float]]:
-    """The parts of a mask: from its top a pair of strokes, a pair of rings or lenses, a hump, a lens or a stroke."""
-    x, y, number = rng.uniform(0.24, 0.38), rng.uniform(-0.3, -0.1), rng.random(4)
-    eyes, reach, up = int(rng.choice([0, 2, 2])), rng.uniform(0.17, 0.25), rng.uniform(0.16, 0.28)
-    tilt = rng.normal(0, 0.15, 2)
-    parts = [(1, side * x, y - up, reach * 1.2, side * tilt[0], number[0]) for side in (-1, 1)]
-    for side in (-1, 1):
-        parts.append((eyes, side * x, y, reach, side * tilt[1], number[1]))
-        if eyes == 2:  # with a ring in it
-            parts.append((0, side * x, y, reach * 0.5, 0.0, 0.0))
-    parts.append((3, 0.0, rng.uniform(0.0, 0.2), rng.uniform(0.25, 0.4), 0.0, number[2]))
-    lower = (int(rng.choice([1, 2])), 0.0, rng.uniform(0.38, 0.62), rng.uniform(0.25, 0.42), 0.0, number[3])
-    return [*parts, lower]
-
-
-def draw_body(layout: Layout, traits: np.ndarray, rng: np.random.Generator, size: int) -> np.ndarray:
+def draw_head(layout: Layout, traits: np.ndarray, rng: np.random.Generator, size: int) -> np.ndarray:
     """The scene with these traits, before exposure and noise, [3, size, size]."""
-    names = (*LIGHT, *SURFACE, *CAMERA)
-    t = dict(zip(names, traits[: len(names)].tolist(), strict=True))
-    style = traits[len(names) :].reshape(KINDS, STYLE).tolist()
-    x, y = layout.x, layout.y
-    relief = 0.9 * np.sqrt(np.maximum(layout.inside, 0.02))
-    rough = (0.02 + 0.12 * t["patchy"]) * _cloud(rng, size, size / 5)
-    rough += (0.01 + 0.10 * t["coarse"]) * _cloud(rng, size, size / 14)
-    rough += 0.09 * t["fine"] * rng.standard_normal((size, size), dtype=np.float32)
-    if t["lines"] > 0.5:
-        wave = np.sin((14 + 30 * t["coarse"]) * (y + 0.3 * x * x))
-        rough += 0.3 * (t["lines"] - 0.5) * wave
-    colour = vector(np.array([t["red"], t["green"], t["blue"]]) * 0.55 + 0.25) * (1 + rough)
-    for kind, px, py, reach, turn, number in layout.parts:
-        rows, columns = _window(layout, px, py, reach * 1.5)
-        if rows.stop - rows.start < 2 or columns.stop - columns.start < 2:
-            continue
-        u, v = x[rows, columns] - px, y[rows, columns] - py
-        cos, sin = np.cos(turn), np.sin(turn)
-        u, v = (u * cos + v * sin) / reach, (v * cos - u * sin) / reach
-        PAINTERS[kind](colour[:, rows, columns], relief[rows, columns], u, v, layout.pixel / reach, style[kind], number)
-    slope_x = cv2.Sobel(relief, -1, 1, 0, scale=size / 26)
-    slope_y = cv2.Sobel(relief, -1, 0, 1, scale=size / 26)
-    lx, ly = 1.6 * (2 * t["light_x"] - 1), 0.4 - 1.5 * t["light_y"]
-    norm = 1 / np.sqrt(lx * lx + ly * ly + 0.8)
-    facing = np.maximum(0.9 * norm - lx * norm * slope_x - ly * norm * slope_y, 0)
-    facing /= np.sqrt(1 + slope_x**2 + slope_y**2)
-    sky = (0.7 - 0.45 * t["hard"]) * (1 + 0.3 * (t["sky"] - 0.5) * np.array([1, 0, -1]))
-    colour *= np.float32(0.45 + 0.55 * t["hard"]) * facing + vector(sky)
-    bright = facing * facing
-    bright *= bright
+    t = dict(zip(NAMES, traits.tolist(), strict=True))
+    aside = 0.12 * (t["aside"] - 0.5)
+    colour = _skin(layout, t, rng, size)
+    relief = 0.75 * np.sqrt(np.maximum(layout.face, 0.02)) + _features_relief(layout, t, aside)
+    _nose_and_mouth(layout, t, colour, aside)
+    slope_x = cv2.Sobel(relief, -1, 1, 0, scale=0.125 / layout.pixel)
+    slope_y = cv2.Sobel(relief, -1, 0, 1, scale=0.125 / layout.pixel)
+    lx, ly, lz = _light(t)
+    facing = np.maximum(lz - lx * slope_x - ly * slope_y, 0) / np.sqrt(1 + slope_x**2 + slope_y**2)
+    sky = (0.66 - 0.4 * t["hard"]) * (1 + 0.4 * (t["sky"] - 0.5) * np.array([1, 0, -1]))
+    shade = np.float32(0.42 + 0.5 * t["hard"]) * facing + vector(sky)
+    colour *= shade
+    bright = facing**4
     bright *= bright
     colour += np.float32(0.3 * t["shine"]) * bright * bright
-    edge = clip(layout.inside * (0.25 / layout.pixel))
-    colour -= layout.backdrop
-    picture = layout.backdrop + colour * edge
+    for side in (-1, 1):
+        _eye(layout, t, colour, shade, side, lx, ly)
+    picture = layout.around + (colour - layout.around) * layout.skin
     # What the camera does: one colour map, then blur
     warm, spread = 0.16 * (t["warm"] - 0.5), 0.7 + 0.5 * t["saturation"]
     gain = (0.8 + 0.4 * t["exposure"]) * (0.75 + 0.5 * t["contrast"]) * np.array([1 + warm, 1, 1 - warm])
     colours = gain[:, None] * (spread * np.eye(3) + (1 - spread) / 3)
     picture = (colours.astype(np.float32) @ picture.reshape(3, -1)).reshape(picture.shape)
     picture += np.float32(0.45 - 0.45 * (0.75 + 0.5 * t["contrast"]))
-    return blurred(picture, (0.25 + 0.75 * t["blur"]) * size / 64)
+    return blurred(picture, (0.2 + 0.5 * t["blur"]) * size / 64)
+
+
+def _light(t: dict[str, float]) -> tuple[float, float, float]:
+    across, down = 1.7 * (2 * t["light_x"] - 1), 0.3 - 1.3 * t["light_y"]
+    norm = 1 / math.sqrt(across * across + down * down + 0.8)
+    return across * norm, down * norm, 0.9 * norm
+
+
+def _skin(layout: Layout, t: dict[str, float], rng: np.random.Generator, size: int) -> np.ndarray:
+    """The skin's colour: lumps at three scales, spots, folds, a beard; [3, size, size]."""
+    x, y = layout.x, layout.y
+    grain = 0.06 * t["patchy"] * cloud(rng, size, 0.30 / layout.pixel)
+    grain += (0.01 + 0.08 * t["coarse"]) * cloud(rng, size, 0.12 / layout.pixel)
+    grain += (0.01 + 0.08 * t["fine"]) * rng.standard_normal((size, size), dtype=np.float32)
+    spots = cloud(rng, size, max(1.5, 0.07 / layout.pixel))
+    grain -= 0.4 * t["spots"] ** 2 * clip(spots - 1.2)
+    wave = np.sin(26 * (y + 0.12 * x * x) + 0.5 * cloud(rng, size, size / 4))
+    grain -= (0.16 * t["folds"]) * np.maximum(wave, 0) * bell(y, -0.75, 0.25) * bell(x, 0, 0.6)
+    for side in (-1, 1):  # from the nose down past the mouth's corners
+        fold = side * x - 0.25 - 0.25 * np.maximum(y - 0.2, 0)
+        grain -= (0.05 + 0.25 * t["folds"]) * bell(fold, 0, 0.04) * bell(y, 0.42, 0.2)
+    tint = np.array([1 + 0.06 * (t["flush"] - 0.5), 0.96 + 0.08 * t["hue"], 0.88 + 0.2 * t["hue"]], np.float32)
+    colour = vector((DARK + (LIGHT_SKIN - DARK) * np.float32(t["tone"])) * tint) * (1 + grain)
+    stubble = clip((0.5 + 0.3 * cloud(rng, size, 1.5)) * max(0.0, 1.6 * t["beard"] - 0.8))
+    where = clip(2.2 * (power(x / 0.75, 2) + power((y - 0.35) / 0.55, 2) - 0.75)) * clip(5 * (y - 0.1))
+    _lay(colour, layout.hair * 0.5, stubble * where)
+    return colour
+
+
+def _features_relief(layout: Layout, t: dict[str, float], aside: float) -> np.ndarray:
+    """Hills and hollows of a face: (height, x, half width, y, half height) each."""
+    apart, high = layout.eyes
+    wide, tip, lips = 0.10 + 0.09 * t["nose_wide"], layout.nose + 0.12 * (t["nose_long"] - 0.5), layout.mouth
+    hills = [(0.11, aside * 0.6, wide * 0.8, tip - 0.3, 0.28), (0.14, aside, wide, tip, 0.12)]
+    hills += [
+        (0.05, 0.5 * aside, 0.28, lips, 0.14),
+        (-0.04, 0.4 * aside, 0.22, lips + 0.2, 0.06),
+        (0.08, 0, 0.25, 0.97, 0.15),
+    ]
+    for side in (-1, 1):
+        hills += [(0.07, aside + side * wide * 1.2, 0.08, tip + 0.03, 0.07), (-0.10, side * apart, 0.24, high, 0.15)]
+        hills += [(0.05, side * apart, 0.3, high - 0.28, 0.1), (0.09, side * 0.56, 0.26, 0.22, 0.24)]
+    relief = np.zeros_like(layout.x)
+    for height, px, half, py, tall in hills:
+        relief += np.float32(height) * bell(layout.x, px, half) * bell(layout.y, py, tall)
+    return relief
+
+
+def _nose_and_mouth(layout: Layout, t: dict[str, float], colour: np.ndarray, aside: float) -> None:
+    soft = 0.8 / layout.pixel
+    wide, tip = 0.10 + 0.09 * t["nose_wide"], layout.nose + 0.12 * (t["nose_long"] - 0.5)
+    for side in (-1, 1):
+        colour *= 1 - 0.7 * bell(layout.x, aside + side * wide * 0.7, 0.05) * bell(layout.y, tip + 0.10, 0.035)
+    half = 0.26 + 0.14 * t["mouth_wide"]
+    u = (layout.x - 0.5 * aside) / half
+    v = layout.y - layout.mouth + (0.16 * t["curve"] - 0.05) * (u * u - 0.3)
+    arc = np.maximum(1 - u * u, 0)
+    full, gap = 0.05 + 0.07 * t["lip_full"], 0.14 * max(0.0, t["apart"] - 0.5)
+    lips = clip((full * np.sqrt(arc) + gap * arc - np.abs(v)) * soft + 0.5) * (arc > 0)
+    red = t["lip_red"]
+    colour *= 1 - lips * vector(np.array([0.04 + 0.1 * red, 0.2 + 0.3 * red, 0.2 + 0.22 * red]))
+    if gap > 0.01:
+        _lay(colour, [0.85, 0.82, 0.78], clip((gap * arc - np.abs(v)) * soft + 0.3) * (np.abs(u) < 0.9))
+    edge = np.abs(np.abs(v) - gap * arc)
+    colour *= 1 - 0.6 * clip(1 - edge * soft * 0.8) * clip((1.05 - np.abs(u)) * 8)
+
+
+def _eye(
+    layout: Layout, t: dict[str, float], colour: np.ndarray, shade: np.ndarray, side: int, lx: float, ly: float
+) -> None:
+    """An eye between two circles' arcs, with its brow; `side` is -1 at the picture's left."""
+    apart, high = layout.eyes
+    rows, columns = _window(layout, side * apart, high - 0.1, 0.45)
+    if rows.stop - rows.start < 2 or columns.stop - columns.start < 2:
+        return
+    view, half = colour[:, rows, columns], 0.205
+    u, v = (layout.x[rows, columns] - side * apart) * side / half, (layout.y[rows, columns] - high) / half
+    soft = 0.8 * half / layout.pixel
+    line = v + 1.15 + 0.35 * (t["brow_high"] - 0.5) - 0.14 * (1 - (u - 0.2) ** 2)
+    thick = (0.07 + 0.16 * t["brow_thick"]) * np.maximum(1.1 - 0.3 * u, 0)
+    brow = clip((thick - np.abs(line)) * soft + 0.5) * clip((1.35 - np.abs(u)) * soft)
+    _lay(view, layout.hair * 0.55, (0.35 + 0.5 * t["brow_dark"]) * brow)
+    v = v - 0.3 * (t["slant"] - 0.5) * u
+    lid = 0.28 + 0.32 * t["open"]  # half the opening's height; circles through the corners give the arcs
+    radius = (1 + lid * lid) / (2 * lid)
+    upper = radius - np.sqrt(u * u + (v - (radius - lid)) ** 2)
+    lower = radius - np.sqrt(u * u + (v + (radius - lid) * 1.1) ** 2)
+    inside = clip(np.minimum(upper, lower + 0.1 * lid) * soft + 0.5)
+    view *= 1 - 0.4 * bell(upper, -0.3, 0.12) * (v < 0)
+    light = shade[:, rows, columns]
+    ball = vector(np.array([0.93, 0.9, 0.88]) * (0.6 + 0.4 * t["white"])) * (0.5 + 0.5 * light)
+    away = np.sqrt((u - 0.7 * side * (t["gaze"] - 0.5)) ** 2 + (v + 0.05) ** 2)
+    iris = vector(_hue(t["iris_hue"]) * (0.15 + 0.55 * t["iris_light"]))
+    ball += (iris * (0.7 + away) - ball) * clip((0.44 - away) * soft + 0.5)
+    ball *= 1 - 0.93 * clip((0.19 - away) * soft + 0.5)
+    gleam = bell(u * side - 0.7 * (t["gaze"] - 0.5), 0.3 * lx, 0.13) * bell(v, 0.3 * ly - 0.05, 0.13)
+    ball += 0.8 * gleam
+    view += (ball - view) * inside
+    view *= 1 - (0.5 + 0.45 * t["lid"]) * clip(1 - np.abs(upper) * soft / (0.6 + 0.8 * t["lid"])) * (v < 0.2) * (
+        np.abs(u) < 1.1
+    )
 
 
 def _window(layout: Layout, x: float, y: float, reach: float) -> tuple[slice, slice]:
-    """Rows and columns of the pixels within `reach` of a place on the body (its turn is small)."""
+    """Rows and columns of the pixels within `reach` of a place on the head (its turn is small)."""
     size = len(layout.x)
     middle = size // 2
-    column = middle + (x - layout.x[middle, middle]) / layout.pixel
-    row = middle + (y - layout.y[middle, middle]) / layout.pixel
-    # the body is turned by a few degrees: follow its axes
-    slope = (layout.x[-1, middle] - layout.x[0, middle]) / (size * layout.pixel)
-    column, row = column - slope * (row - middle), row + slope * (column - middle)
+    slope = (layout.x[-1, middle] - layout.x[0, middle]) / ((size - 1) * layout.pixel)
+    column, row = (x - layout.x[middle, middle]) / layout.pixel, (y - layout.y[middle, middle]) / layout.pixel
+    column, row = middle + column - slope * row, middle + row + slope * column
     half = reach / layout.pixel
     rows = slice(max(0, int(row - half)), max(0, min(size, int(row + half + 2))))
     return rows, slice(max(0, int(column - half)), max(0, min(size, int(column + half + 2))))
 
 
-def _hue(style: list[float], light: float) -> list[float]:
-    angle = 6.2832 * style[0]
-    return [light * (1 + 0.45 * math.cos(angle - shift)) for shift in (0, 2.094, 4.189)]
+def _hue(angle: float) -> np.ndarray:
+    """From brown over green to blue."""
+    return np.array([1.0 - 0.6 * angle, 0.62 + 0.3 * angle, 0.35 + 0.75 * angle])
 
 
 def _lay(view: np.ndarray, colour: Sequence[float] | np.ndarray, alpha: np.ndarray) -> None:
@@ -152,57 +246,22 @@ def _lay(view: np.ndarray, colour: Sequence[float] | np.ndarray, alpha: np.ndarr
         plane += (np.float32(value) - plane) * alpha
 
 
-def _ring(view, relief, u, v, pixel, style, number) -> None:
-    """Discs in one another."""
-    away, soft = np.sqrt(u * u + (v * (1 + number)) ** 2), 0.6 / pixel
-    outer = 0.55 + 0.4 * style[2]
-    _lay(view, _hue([style[0] + 0.5], 0.25 + 0.7 * style[1]), clip((outer - away) * soft + 0.5))
-    _lay(view, _hue(style, 0.15 + 0.5 * (1 - style[1])), clip((outer * (0.35 + 0.4 * style[3]) - away) * soft + 0.5))
-    if number > 0.4:
-        _lay(view, [0.05] * 3, clip((0.18 - away) * soft + 0.5))
-    relief += 0.06 * (number - 0.5) * np.exp(-3 * away * away)
+def bell(x: np.ndarray, centre: float, width: float) -> np.ndarray:
+    away = (x - np.float32(centre)) * np.float32(1 / width)
+    return np.exp(-away * away)
 
 
-def _stroke(view, relief, u, v, pixel, style, number) -> None:
-    """A bent line, thick or thin."""
-    bent = v - 0.9 * (number - 0.5) * (u * u - 0.3)
-    thick = (0.06 + 0.22 * style[2]) * np.maximum(1 - (0.3 + 0.5 * style[3]) * (u * u) ** 2, 0)
-    ends = clip((1 - np.abs(u)) * 0.6 / pixel)
-    _lay(view, _hue(style, 0.08 + 0.6 * style[1]), 0.85 * clip((thick - np.abs(bent)) * 0.6 / pixel + 0.5) * ends)
-
-
-def _lens(view, relief, u, v, pixel, style, number) -> None:
-    """A lens with a dark slit."""
-    arc = np.maximum(1 - u * u, 0)
-    full = (0.16 + 0.4 * style[2]) * np.sqrt(arc)
-    v = v - 0.5 * (number - 0.5) * u * u
-    soft = 0.6 / pixel
-    _lay(view, _hue(style, 0.25 + 0.55 * style[1]), 0.85 * clip((full - np.abs(v)) * soft + 0.5))
-    slit = (0.02 + 0.14 * style[3]) * arc
-    _lay(view, [0.56 if number > 0.6 else 0.06] * 3, 0.8 * clip((slit - np.abs(v)) * soft + 0.4) * (arc > 0))
-
-
-def _hump(view, relief, u, v, pixel, style, number) -> None:
-    """A rise or a hollow that shows by its shade, with a spot on it."""
-    away = u * u / (0.3 + 0.4 * number) ** 2 + v * v / (0.35 + 0.5 * style[2]) ** 2
-    bell = np.exp(-away)
-    relief += 0.30 * (style[3] - 0.4) * bell
-    _lay(view, _hue(style, 0.2 + 0.6 * style[1]), 0.5 * clip(bell - 0.3))
-
-
-PAINTERS: list[Callable[..., None]] = [_ring, _stroke, _lens, _hump]
-
-
-def expose(picture: np.ndarray, traits: np.ndarray, rng: np.random.Generator, size: int) -> np.ndarray:
-    """Light that falls unevenly, whites that fade, sensor noise; 0 to 1."""
+def expose(picture: np.ndarray, rng: np.random.Generator, size: int) -> np.ndarray:
+    """Light that falls unevenly, sharpening or flattening at some scale, whites that fade, sensor noise; 0 to 1."""
     light = rng.standard_normal((3, 3), dtype=np.float32)
-    tint = rng.normal(0, 0.02, 3)
-    uneven = 0.05 * cv2.resize(light, (size, size), interpolation=cv2.INTER_CUBIC)
-    picture = picture * (1 + uneven) + vector(tint) * uneven
+    uneven = 0.06 * cv2.resize(light, (size, size), interpolation=cv2.INTER_CUBIC)
+    picture = picture * (1 + uneven) + vector(rng.normal(0, 0.02, 3)) * uneven
+    for reach in (0.6, 2.4):
+        low = blurred(picture, reach * size / 64)
+        picture = low + np.float32(max(0.3, 1 + rng.normal(0, 0.3))) * (picture - low)
     over = np.maximum(picture - 0.7, 0)
     picture -= over * over / (over + np.float32(0.3))  # bright parts fade, up to 1
-    noise = 0.025 * traits[len(LIGHT) + len(SURFACE) + CAMERA.index("noise")] * rng.random()
-    picture += np.float32(noise) * rng.standard_normal(picture.shape, dtype=np.float32)
+    picture += np.float32(0.015 * rng.random()) * rng.standard_normal(picture.shape, dtype=np.float32)
     return clip(picture)
 
 
@@ -224,7 +283,7 @@ def blurred(picture: np.ndarray, sigma: float) -> np.ndarray:
     return np.stack([cv2.GaussianBlur(plane, (0, 0), sigma) for plane in picture])
 
 
-def _cloud(rng: np.random.Generator, size: int, grain: float) -> np.ndarray:
+def cloud(rng: np.random.Generator, size: int, grain: float) -> np.ndarray:
     """Smooth noise of deviation about 1; `grain` pixels from lump to lump."""
     cells = max(2, round(size / grain))
     return cv2.resize(

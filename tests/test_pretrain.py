@@ -22,10 +22,8 @@ from rffd.stream import draw_scenes, rounds_of_scenes
 from tests.pipeline_code import ROOT, reached
 
 TINY = PretrainParams(
-    rounds=1, mask_rounds=1, matched_rounds=1, scenes=24, passes=2, batch_size=8, image_size=32, patch_size=8,
-    hidden_size=16, layers=1, heads=2,
-)  # fmt: skip
-SHARES = [(0.0, 0.0), (0.0, 0.0), (1.0, 0.0), (0.5, 1.0)]
+    rounds=3, scenes=24, passes=2, batch_size=8, image_size=32, patch_size=8, hidden_size=16, layers=1, heads=2
+)
 
 
 def test_a_scene_is_a_function_of_seed_and_index() -> None:
@@ -47,16 +45,16 @@ def test_half_of_the_scenes_hold_a_foreign_piece_with_other_traits() -> None:
 
 def test_other_traits_stay_uniform_so_that_none_of_them_tells() -> None:
     rng = np.random.default_rng(0)
-    values = np.array([other_traits(rng.random(TRAITS, dtype=np.float32), rng) for _ in range(1000)])
+    values = np.array([other_traits(rng.random(TRAITS, dtype=np.float32), rng, np.ones(TRAITS)) for _ in range(1000)])
     assert values.min() >= 0 and values.max() <= 1
     assert abs(values.mean() - 0.5) < 0.01 and abs(values.std() - 12**-0.5) < 0.01
 
 
 def test_rounds_are_drawn_ahead_in_their_order() -> None:
-    rounds = list(rounds_of_scenes(1, 1, SHARES, 3, 32, 16))
+    rounds = list(rounds_of_scenes(1, 1, 4, 3, 32, 16))
     assert len(rounds) == 3
     for number, scenes in enumerate(rounds, start=1):
-        for got, wanted in zip(scenes, draw_scenes(1, number * 3, 3, 32, 16, SHARES[number]), strict=True):
+        for got, wanted in zip(scenes, draw_scenes(1, number * 3, 3, 32, 16), strict=True):
             assert np.array_equal(got, wanted)
 
 
