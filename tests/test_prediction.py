@@ -10,6 +10,7 @@ import tracemalloc
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
@@ -22,7 +23,7 @@ from rffd.heat import captioned, heat_map
 from rffd.images import UnreadableImage, read_image
 from rffd.model import load_detector
 from rffd.onnx_export import export_onnx
-from rffd.prediction import BATCH, Package, Prediction, open_package, predict
+from rffd.prediction import AHEAD, Package, Prediction, open_package, predict
 from rffd.preprocessing import PreprocessParams, enough_pixels, prepare
 from rffd.store import contract_json
 from rffd.verdict import Rule, fake_probability
@@ -52,6 +53,16 @@ def test_predict_equals_evaluate_image_by_image():
             assert value == pytest.approx(float(row[f"region_{name}"]), abs=1e-4)
 
 
+def test_an_answer_does_not_depend_on_what_else_is_asked():
+    made = packaged()
+    package = open_package(made.package)
+    paths = [str(path) for path in sorted(made.raw.rglob("*.jpg"))[:6]]
+    together = list(predict(package, paths, workers=3))
+    for path, answer in zip(paths, together, strict=True):
+        (alone,) = predict(package, [path])
+        assert (alone.probability, alone.region_probabilities) == (answer.probability, answer.region_probabilities)
+
+
 def test_the_rule_is_evaluations():
     for p in np.linspace(0, 1, 201):
         assert RULE.verdict(p) == verdicts(np.array([p]), BAND)[0]
@@ -78,7 +89,7 @@ def test_order_is_kept_and_each_bad_file_is_told_where_it_stood(tmp_path):
     files = {"cut.jpg": good[0].read_bytes()[:500], "empty.png": b"", "text.jpg": b"<html>"}
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
-    paths = [good[0], tmp_path / "cut.jpg", good[1], tmp_path / "none.jpg", *[good[2]] * BATCH, tmp_path / "empty.png"]
+    paths = [good[0], tmp_path / "cut.jpg", good[1], tmp_path / "none.jpg", *[good[2]] * AHEAD, tmp_path / "empty.png"]
     answers = list(predict(open_package(made.package), map(str, paths)))
     for path, answer in zip(paths, answers, strict=True):
         assert str(answer.path) == str(path)
@@ -153,8 +164,8 @@ def test_memory_does_not_grow_with_the_number_of_pictures(tmp_path):
         tracemalloc.stop()
         return found
 
-    peak(2 * BATCH)
-    assert peak(20 * BATCH) < 1.5 * peak(4 * BATCH)
+    peak(AHEAD)
+    assert peak(10 * AHEAD) < 1.5 * peak(2 * AHEAD)
 
 
 def test_reading_runs_only_a_little_ahead_and_stops_when_the_caller_does(tmp_path):
@@ -171,7 +182,7 @@ def test_reading_runs_only_a_little_ahead_and_stops_when_the_caller_does(tmp_pat
     threads = threading.active_count()
     answers = predict(package, paths())
     next(answers)
-    assert taken <= 2 * BATCH
+    assert taken <= AHEAD
     answers.close()
     assert threading.active_count() == threads
 
@@ -220,6 +231,11 @@ def test_the_export_does_not_change_the_detector(tmp_path):
     kind = detector.vit.config._attn_implementation
     export_onnx(detector, tmp_path / "model.onnx")
     assert detector.vit.config._attn_implementation == kind
+
+
+def test_the_export_holds_no_attention_mask():
+    graph = onnx.load(packaged().package / "onnx" / "model.onnx").graph
+    assert "Where" not in {node.op_type for node in graph.node}, "a ViT masks nothing, and each layer would add it"
 
 
 def test_large_photographs_are_decoded_small_and_the_answer_stays(tmp_path):
