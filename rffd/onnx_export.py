@@ -16,6 +16,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from rffd.attention import PLAIN
 from rffd.errors import RffdError
 from rffd.files import replacing
 from rffd.inference import infer, to_pixels
@@ -47,7 +48,7 @@ def export_onnx(detector: Detector, path: Path) -> None:
     """
     detector.eval().cpu()
     kind = detector.vit.config._attn_implementation
-    detector.vit.set_attn_implementation("eager")  # sdpa's export guards against masked rows that a ViT has not
+    detector.vit.set_attn_implementation(PLAIN)  # the others' graphs add a mask, which a ViT has not
     pixels = torch.zeros(2, 3, detector.image_size, detector.image_size)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
