@@ -5,12 +5,15 @@
 Two folders of drawn pictures, 600 px and 12 megapixels, made in a temporary folder. Both sides read the files, take
 one view of each and give a probability; in turns, after one warm-up each. The package's whole recipe (face crop,
 re-encoding), where it has one, is timed beside. Last, what speed must not cost: that the verdicts are those of whole
-photographs where the decoder scales, and those of torch on the test set.
+photographs where the decoder scales, and those of torch on the test set, on its stored squares by the packaged weights
+and on its files by what evaluate wrote. A model that is unsure of everything agrees with anything, so the side of 0.5
+counts as well as the verdict.
 """
 
 import argparse
 import dataclasses
 import functools
+import math
 import statistics
 import tempfile
 import time
@@ -25,10 +28,12 @@ from rffd.files import read_csv
 from rffd.images import read_image
 from rffd.prediction import Package, Prediction, open_package, predict, score
 from rffd.preprocessing import prepare
+from rffd.store import open_store
+from rffd.verdict import fake_probability
 
 SIZES = {"600 px": (600, 600), "12 megapixels": (4000, 3000)}
 TARGETS = {"600 px": 1.5, "12 megapixels": 3.0}
-RAW, PREDICTIONS = Path("data/raw"), Path("data/evaluation/predictions.csv")
+RAW, PREDICTIONS, TEST = Path("data/raw"), Path("data/evaluation/predictions.csv"), Path("data/processed/test")
 
 
 def draw(folder: Path, size: tuple[int, int], count: int) -> list[str]:
@@ -119,7 +124,9 @@ def rows(quick: bool = False, model: Path = Path("models/package"), images: int 
                 against=speed["pipeline"],
                 ratio=ratio(found["pipeline"], found["whole"]),
             )
-    yield as_torch(model, 16 if quick else None)
+    limit = 16 if quick else None
+    yield as_torch(package, limit)
+    yield as_evaluated(package, limit)
 
 
 def scaled_alike(package: Package, paths: list[str]) -> int:
@@ -131,18 +138,39 @@ def scaled_alike(package: Package, paths: list[str]) -> int:
     return same
 
 
-def as_torch(model: Path, limit: int | None = None) -> Row:
+def as_torch(package: Package, limit: int | None = None) -> Row:
+    """Whether the test set's squares get the answers that the packaged weights give them in torch."""
+    what = "verdicts on the test set's squares, against torch's"
+    if not (TEST / "images.npy").is_file():
+        return Row(what=what, measured=f"no {TEST}: dvc repro preprocess", at_least=1)
+    from rffd.inference import infer
+    from rffd.model import load_detector
+
+    squares = open_store(TEST).images[:limit]
+    theirs = fake_probability(infer(load_detector(package.folder), squares).logits)
+    found = [float(score(package, square[None])[0][0]) for square in squares]
+    return alike(what, [(p, package.rule.verdict(p)) for p in found], [(p, package.rule.verdict(p)) for p in theirs])
+
+
+def as_evaluated(package: Package, limit: int | None = None) -> Row:
     """Whether the answers for the test set's own files are those of torch, as evaluate wrote them."""
-    what = "verdicts on the test set's files, against torch's"
+    what = "verdicts on the test set's files, against evaluate's"
     if not PREDICTIONS.is_file():
         return Row(what=what, measured=f"no {PREDICTIONS}: dvc repro package", at_least=1)
     chosen = [row for row in read_csv(PREDICTIONS) if row["split"] == "test"][:limit]
-    answers = predict(open_package(model), [str(RAW / row["path"]) for row in chosen])
-    pairs = [(a, row) for a, row in zip(answers, chosen, strict=True) if isinstance(a, Prediction)]
-    same = sum(answer.verdict == row["verdict"] for answer, row in pairs)
-    gap = max(abs(answer.probability - float(row["probability"])) for answer, row in pairs)
-    measured = f"{same} of {len(chosen)} equal, probabilities within {gap:.0e}"
-    return Row(what=what, measured=measured, ratio=same / len(chosen), at_least=1)
+    answers = predict(package, [str(RAW / row["path"]) for row in chosen])
+    found = [(a.probability, a.verdict) if isinstance(a, Prediction) else (math.nan, "unreadable") for a in answers]
+    return alike(what, found, [(float(row["probability"]), row["verdict"]) for row in chosen])
+
+
+def alike(what: str, found: list[tuple[float, str]], expected: list[tuple[float, str]]) -> Row:
+    """How many (probability, verdict) are the expected: the same verdict, and the same side of 0.5."""
+    pairs = list(zip(found, expected, strict=True))
+    verdicts = sum(ours == theirs for (_, ours), (_, theirs) in pairs)
+    sides = sum((p >= 0.5) == (q >= 0.5) for (p, _), (q, _) in pairs)
+    gap = max(abs(p - q) for (p, _), (q, _) in pairs)
+    measured = f"{verdicts} of {len(pairs)} verdicts, {sides} sides of 0.5 equal; probabilities within {gap:.0e}"
+    return Row(what=what, measured=measured, ratio=min(verdicts, sides) / len(pairs), at_least=1)
 
 
 def main() -> None:
