@@ -93,7 +93,7 @@ def test_an_unexpected_error_ends_the_study_and_its_trial_is_run_again(
         nonlocal calls
         calls += 1
         if calls == 4:
-            report(1, 0.1)
+            report(1, 1.0)  # none to be pruned for
             raise ZeroDivisionError
         return objective()(values, report)
 
