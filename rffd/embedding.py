@@ -36,7 +36,7 @@ def write_embedded(detector: Detector, out: Path, params: Mapping[str, Any], fig
         card = CARD.read_text(encoding="utf-8").format(
             revision=source_revision(),
             arguments=arguments,
-            scenes=f"{params['rounds'] * params['scenes']:,}",
+            pairs=f"{params['rounds'] * params['pairs']:,}",
             passes=params["passes"],
             auc=f"{figures['auc']:.3f}",
             patch_auc=f"{figures['patch_auc']:.3f}",

@@ -12,41 +12,42 @@ from rffd.scenes import CAMERA, NAMES, TRAITS, Layout, blurred, draw_head, draw_
 
 NEAR = {"tone": 0.3, "hue": 0.5, "patchy": 0.6, "sky": 0.6} | dict.fromkeys(CAMERA, 0.4)  # of a matched piece
 ALIKE = np.array([NEAR.get(name, 1.0) for name in NAMES])
-FOREIGN = 0.5  # share of the scenes that hold a foreign piece
 MATCHED = 0.75  # share of the foreign pieces whose donor is alike in colour and camera, and blended with its contrast
 
 
-class Scene(NamedTuple):
-    """`pixels` [size, size, 3] uint8; `mask` [size, size] float32, 1 where foreign; `own` and `other` [TRAITS]
-    float32 from 0 to 1: what holds outside of the mask and inside (the same where nothing is foreign)."""
+class Pair(NamedTuple):
+    """A scene as it is, `whole`, and with a foreign piece, `patched`: [size, size, 3] uint8; `mask` [size, size]
+    float32, 1 where the piece is; `own` and `other` [TRAITS] float32 from 0 to 1: what holds outside of it and inside.
+    """
 
-    pixels: np.ndarray
+    whole: np.ndarray
+    patched: np.ndarray
     mask: np.ndarray
     own: np.ndarray
     other: np.ndarray
 
 
-def draw_scene(seed: int, index: int, size: int) -> Scene:
-    """Scene `index` of the endless stream `seed`."""
+def draw_pair(seed: int, index: int, size: int) -> Pair:
+    """Pair `index` of the endless stream `seed`; but for the piece, its two pictures are the same."""
     cv2.setNumThreads(1)
     rng = np.random.Generator(np.random.Philox(key=[seed, index]))
     layout, own = draw_layout(rng, size), rng.random(TRAITS, dtype=np.float32)
     picture = draw_head(layout, own, rng, size)
-    other, mask = own, np.zeros((size, size), np.float32)
-    if rng.random() < FOREIGN:
-        matched = rng.random() < MATCHED
-        other = other_traits(own, rng, ALIKE if matched else np.ones(TRAITS))
-        donor = draw_head(layout, other, rng, size)
-        if rng.random() < 0.7:
-            moved = cv2.getRotationMatrix2D((size / 2, size / 2), rng.normal(0, 1.5), rng.uniform(0.96, 1.04))
-            moved[:, 2] += rng.normal(0, 0.015 * size, 2)
-            donor = np.stack(
-                [cv2.warpAffine(plane, moved, (size, size), borderMode=cv2.BORDER_REFLECT_101) for plane in donor]
-            )
-        mask = draw_mask(layout, rng, size)
-        picture = (blend_matched if matched else blend)(picture, donor, mask, rng, size)
-    pixels = expose(picture, rng, size)
-    return Scene(np.ascontiguousarray((pixels * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0)), mask, own, other)
+    matched = rng.random() < MATCHED
+    other = other_traits(own, rng, ALIKE if matched else np.ones(TRAITS))
+    donor = draw_head(layout, other, rng, size)
+    if rng.random() < 0.7:
+        moved = cv2.getRotationMatrix2D((size / 2, size / 2), rng.normal(0, 1.5), rng.uniform(0.96, 1.04))
+        moved[:, 2] += rng.normal(0, 0.015 * size, 2)
+        donor = np.stack(
+            [cv2.warpAffine(plane, moved, (size, size), borderMode=cv2.BORDER_REFLECT_101) for plane in donor]
+        )
+    mask = draw_mask(layout, rng, size)
+    forged = (blend_matched if matched else blend)(picture, donor, mask, rng, size)
+    camera = int(rng.integers(2**31))
+    views = [expose(each, np.random.default_rng(camera), size) for each in (picture, forged)]
+    whole, patched = (np.ascontiguousarray((view * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0)) for view in views)
+    return Pair(whole, patched, mask, own, other)
 
 
 def other_traits(own: np.ndarray, rng: np.random.Generator, scale: np.ndarray) -> np.ndarray:

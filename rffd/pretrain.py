@@ -24,9 +24,9 @@ from rffd.memory import keep_freed_memory
 from rffd.parallel import cores
 from rffd.pretraining import Pretraining, PretrainParams
 from rffd.scratch import digest, scratch_folder
-from rffd.stream import draw_scenes, rounds_of_scenes
+from rffd.stream import draw_pairs, rounds_of_pairs
 
-HELD_OUT = 1000  # scenes of another stream, to see how far it has come
+HELD_OUT = 500  # pairs of another stream, to see how far it has come
 
 
 def pretrain(params: PretrainParams, folder: Path) -> Pretraining:
@@ -36,12 +36,12 @@ def pretrain(params: PretrainParams, folder: Path) -> Pretraining:
     torch.set_num_threads(int(os.environ.get("RFFD_THREADS", 0)) or max(1, cores() - 1))  # one core draws
     run = Pretraining(params)
     run.load(folder)
-    held_out = draw_scenes(params.seed + 1, 0, HELD_OUT, params.image_size, params.cells)
+    held_out = draw_pairs(params.seed + 1, 0, HELD_OUT, params.image_size, params.cells)
     started, before = time.monotonic(), len(run.history)
     rounds = params.rounds
-    stream = rounds_of_scenes(params.seed, before, rounds, params.scenes, params.image_size, params.cells)
-    for scenes in stream:
-        figures: dict[str, float] = {"round": len(run.history) + 1, "loss": run.run_round(scenes)}
+    stream = rounds_of_pairs(params.seed, before, rounds, params.pairs, params.image_size, params.cells)
+    for pairs in stream:
+        figures: dict[str, float] = {"round": len(run.history) + 1, "loss": run.run_round(pairs)}
         if figures["round"] % 5 == 0 or figures["round"] == rounds:
             figures |= run.judge(held_out)
         run.history.append(figures)

@@ -29,7 +29,7 @@ from rffd.precision import resolve_precision
 from rffd.preprocessing import PreprocessParams
 from rffd.scenes import TRAITS
 from rffd.starting import start_well
-from rffd.stream import Scenes
+from rffd.stream import Pairs
 
 AUGMENT = AugmentParams(
     flip=0.5, vertical_flip=0.0, rotation=0, crop=0.85, colour=0.15, grey=0.05, blur=0.1, noise=0.15, jpeg=0.3,
@@ -39,20 +39,21 @@ AUGMENT = AugmentParams(
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainParams:
-    """The schedule. A round draws `scenes` new ones and passes over them `passes` times, augmented otherwise; the
-    rate rises, and falls to zero at the end of the `rounds`."""
+    """The schedule. A round draws `pairs` of scenes and passes over them `passes` times, augmented otherwise; the rate
+    rises, and falls to zero at the end of the `rounds`. `batch_size` counts pairs: with both of its pictures in a step
+    and augmented alike, what differs is the foreign piece, which is learnt from half as many scenes."""
 
     seed: int = 20
-    rounds: int = 180
-    scenes: int = 2048
+    rounds: int = 190
+    pairs: int = 1024
     passes: int = 2
-    batch_size: int = 64
-    learning_rate: float = 1e-3
+    batch_size: int = 32
+    learning_rate: float = 7e-4
     weight_decay: float = 0.05
     warmup: float = 0.05
     zone_weight: float = 0.5
     patch_weight: float = 1.0
-    trait_weight: float = 5.0
+    trait_weight: float = 3.0
     ema: float = 0.999
     image_size: int = 64
     patch_size: int = 8
@@ -61,7 +62,7 @@ class PretrainParams:
     heads: int = 4
 
     def __post_init__(self) -> None:
-        for name in ("rounds", "scenes", "passes", "batch_size"):
+        for name in ("rounds", "pairs", "passes", "batch_size"):
             require(getattr(self, name) >= 1, f"--{name.replace('_', '-')}", getattr(self, name), "1 or more")
         require(0 < self.learning_rate <= 1, "--learning-rate", self.learning_rate, "above 0 and at most 1")
 
@@ -73,7 +74,7 @@ class PretrainParams:
     @property
     def epoch_steps(self) -> int:
         """Optimiser steps of a pass."""
-        return -(-self.scenes // self.batch_size)
+        return -(-self.pairs // self.batch_size)
 
     def rate_factor(self, step: int) -> float:
         """The share of the peak rate at a step of the whole run."""
@@ -152,18 +153,18 @@ class Pretraining:
         self.average.steps, self.history = state["steps"], state["history"]
         print(f"going on after round {len(self.history)}, as saved", file=sys.stderr)
 
-    def run_round(self, scenes: Scenes) -> float:
-        """Pass over the scenes of one round; the mean loss."""
+    def run_round(self, pairs: Pairs) -> float:
+        """Pass over the pairs of one round; the mean loss."""
         params, number = self.params, len(self.history)
         total = torch.zeros((), device=self.device)
         self.detector.train()
         for epoch in range(number * params.passes, (number + 1) * params.passes):
-            order = epoch_order(params.scenes, params.seed, epoch)
+            order = epoch_order(params.pairs, params.seed, epoch)
             step = epoch * params.epoch_steps
             for start in range(0, len(order), params.batch_size):
                 rows = order[start : start + params.batch_size]
                 factor = params.rate_factor(step)
-                loss = self.loss(scenes, rows, epoch)
+                loss = self.loss(pairs, rows, epoch)
                 loss.backward()
                 nn.utils.clip_grad_norm_(self.detector.parameters(), 1.0)
                 for optimizer in self.optimizers.values():
@@ -174,45 +175,48 @@ class Pretraining:
                 self.average.update()
                 total += loss.detach() * len(rows)
                 step += 1
-        mean = float(total) / (params.scenes * params.passes)
+        mean = float(total) / (params.pairs * params.passes)
         if not np.isfinite(mean):
             raise RffdError(f"the loss is no longer a number in round {number + 1}; lower --learning-rate")
         return mean
 
-    def loss(self, scenes: Scenes, rows: np.ndarray, epoch: int) -> Tensor:
-        """The loss of some of the scenes, a scalar."""
+    def loss(self, pairs: Pairs, rows: np.ndarray, epoch: int) -> Tensor:
+        """The loss of both pictures of some of the pairs, a scalar."""
         params = self.params
-        masks = torch.from_numpy(scenes.masks[rows]).float() / 255
+        masks = torch.from_numpy(pairs.masks[rows]).float() / 255
+        masks = torch.stack([torch.zeros_like(masks), masks], dim=1).flatten(0, 1)
         pixels, moved, bits = augment(
-            torch.from_numpy(scenes.images[rows]).to(self.device),
+            torch.from_numpy(pairs.images[rows]).flatten(0, 1).to(self.device),
             masks[:, None].to(self.device),
             zones(masks).to(self.device),
-            draw_augmentation(params.seed, epoch, rows.tolist()),
+            draw_augmentation(params.seed, epoch, rows.repeat(2).tolist()),
             AUGMENT,
             params.image_size,
         )
         shares = F.avg_pool2d(moved, MASK_CELLS)
-        labels = torch.from_numpy(scenes.masks[rows].any(axis=(1, 2)).astype(np.int64)).to(self.device)
+        labels = torch.arange(2, device=self.device).repeat(len(rows))
         with torch.autocast(self.device.type, self.number, enabled=self.number != torch.float32):
             outputs = Outputs(*(each.float() for each in self.detector(self.detector.normalise(pixels))))
         targets = Targets(
             labels, torch.ones_like(shares[:, 0, 0, 0]), bits, torch.cat([shares, torch.ones_like(shares)], dim=1)
         )
-        count = len(rows)
+        count = len(labels)
         counts = Counts(weight=count, size=count, bits=count, patches=count)
         loss = total_loss(outputs, targets, counts, 0.0, params.zone_weight, params.patch_weight)
-        own, other = torch.from_numpy(scenes.traits[rows]).to(self.device).unbind(1)
+        own, other = torch.from_numpy(pairs.traits[rows]).repeat_interleave(2, dim=0).to(self.device).unbind(1)
         wanted = own[:, None] + (other - own)[:, None] * shares.flatten(1)[..., None]
         told: Tensor = self.detector.heads.traits(outputs.tokens[:, 1:])  # type: ignore[operator]
         return loss + params.trait_weight * F.mse_loss(told, wanted)
 
-    def judge(self, held_out: Scenes) -> dict[str, float]:
+    def judge(self, held_out: Pairs) -> dict[str, float]:
         """How well the averaged weights tell foreign from whole, by picture and by patch, as areas under the curve."""
         self.average.swap()
-        seen = infer(self.detector, held_out.images, 64)
+        seen = infer(self.detector, held_out.images.reshape(-1, *held_out.images.shape[2:]), 64)
         self.average.swap()
         shares = F.avg_pool2d(torch.from_numpy(held_out.masks).float()[:, None] / 255, MASK_CELLS)[:, 0].numpy()
+        shares = np.stack([np.zeros_like(shares), shares], axis=1)
+        labels = np.tile([False, True], len(held_out.masks))
         return {
-            "auc": float(roc_auc_score(held_out.masks.any(axis=(1, 2)), seen.logits[:, 1] - seen.logits[:, 0])),
+            "auc": float(roc_auc_score(labels, seen.logits[:, 1] - seen.logits[:, 0])),
             "patch_auc": float(roc_auc_score(shares.ravel() > 0.5, seen.patches.ravel())),
         }

@@ -4,6 +4,7 @@ import dataclasses
 import re
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -12,35 +13,37 @@ from rffd import pretrain as module
 from rffd.backbone import EMBEDDED, BackboneParams, make_backbone
 from rffd.embedding import write_embedded
 from rffd.files import sha256
-from rffd.foreign import draw_scene, other_traits
+from rffd.foreign import draw_pair, other_traits
 from rffd.model import new_detector
 from rffd.preprocessing import PreprocessParams
 from rffd.pretrain import main, pretrain
 from rffd.pretraining import Pretraining, PretrainParams, zones
 from rffd.scenes import TRAITS
-from rffd.stream import draw_scenes, rounds_of_scenes
+from rffd.stream import draw_pairs, rounds_of_pairs
 from tests.pipeline_code import ROOT, reached
 
 TINY = PretrainParams(
-    rounds=3, scenes=24, passes=2, batch_size=8, image_size=32, patch_size=8, hidden_size=16, layers=1, heads=2
+    rounds=3, pairs=12, passes=2, batch_size=4, image_size=32, patch_size=8, hidden_size=16, layers=1, heads=2
 )
 
 
-def test_a_scene_is_a_function_of_seed_and_index() -> None:
-    one, again = draw_scene(3, 7, 48), draw_scene(3, 7, 48)
+def test_a_pair_is_a_function_of_seed_and_index() -> None:
+    one, again = draw_pair(3, 7, 48), draw_pair(3, 7, 48)
     assert all(np.array_equal(a, b) for a, b in zip(one, again, strict=True))
-    others = [draw_scene(3, 8, 48), draw_scene(4, 7, 48)]
-    assert all(not np.array_equal(one.pixels, other.pixels) for other in others)
-    assert one.pixels.shape == (48, 48, 3) and one.pixels.dtype == np.uint8
+    others = [draw_pair(3, 8, 48), draw_pair(4, 7, 48)]
+    assert all(not np.array_equal(one.whole, other.whole) for other in others)
+    assert one.whole.shape == (48, 48, 3) and one.whole.dtype == np.uint8
 
 
-def test_half_of_the_scenes_hold_a_foreign_piece_with_other_traits() -> None:
-    scenes = [draw_scene(5, i, 32) for i in range(120)]
-    foreign = [scene for scene in scenes if not np.array_equal(scene.own, scene.other)]
-    assert 40 < len(foreign) < 80
-    assert all(scene.mask.any() == (not np.array_equal(scene.own, scene.other)) for scene in scenes)
-    assert 0.05 < np.mean([scene.mask.mean() for scene in foreign]) < 0.3
-    assert 60 < np.mean([scene.pixels.mean() for scene in scenes]) < 190
+def test_a_pair_differs_by_its_foreign_piece_and_what_it_spills_alone() -> None:
+    pairs = [draw_pair(5, i, 64) for i in range(60)]
+    away = [cv2.distanceTransform((pair.mask == 0).astype(np.uint8), cv2.DIST_L2, 3) for pair in pairs]
+    change = [np.abs(pair.patched.astype(int) - pair.whole).max(axis=2) for pair in pairs]
+    assert all(pair.mask.any() and not np.array_equal(pair.own, pair.other) for pair in pairs)
+    assert np.mean([c[pair.mask == 1].mean() for c, pair in zip(change, pairs, strict=True)]) > 8
+    assert np.mean([c[a > 12].mean() for c, a in zip(change, away, strict=True)]) < 3
+    assert 0.04 < np.mean([pair.mask.mean() for pair in pairs]) < 0.3
+    assert 60 < np.mean([pair.whole.mean() for pair in pairs]) < 190
 
 
 def test_other_traits_stay_uniform_so_that_none_of_them_tells() -> None:
@@ -51,10 +54,10 @@ def test_other_traits_stay_uniform_so_that_none_of_them_tells() -> None:
 
 
 def test_rounds_are_drawn_ahead_in_their_order() -> None:
-    rounds = list(rounds_of_scenes(1, 1, 4, 3, 32, 16))
+    rounds = list(rounds_of_pairs(1, 1, 4, 3, 32, 16))
     assert len(rounds) == 3
-    for number, scenes in enumerate(rounds, start=1):
-        for got, wanted in zip(scenes, draw_scenes(1, number * 3, 3, 32, 16), strict=True):
+    for number, pairs in enumerate(rounds, start=1):
+        for got, wanted in zip(pairs, draw_pairs(1, number * 3, 3, 32, 16), strict=True):
             assert np.array_equal(got, wanted)
 
 
@@ -70,8 +73,8 @@ def test_killed_in_a_round_it_ends_in_the_same_bytes(tmp_path: Path, monkeypatch
     whole = pretrain(TINY, tmp_path / "whole")
     run_round, calls = Pretraining.run_round, []
 
-    def killed(self, scenes):
-        loss = run_round(self, scenes)
+    def killed(self, pairs):
+        loss = run_round(self, pairs)
         calls.append(len(self.history))
         if len(calls) == 2:
             raise KeyboardInterrupt  # trained, but not saved
@@ -90,8 +93,8 @@ def test_killed_in_a_round_it_ends_in_the_same_bytes(tmp_path: Path, monkeypatch
 
 
 def test_impossible_arguments_are_named(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match=r"error: .*--scenes.* 0; it must be 1 or more"):
-        main(["--scenes", "0"])
+    with pytest.raises(SystemExit, match=r"error: .*--pairs.* 0; it must be 1 or more"):
+        main(["--pairs", "0"])
     with pytest.raises(SystemExit, match=r"backbone.image_size|--image-size"):
         main(["--image-size", "63"])
 
