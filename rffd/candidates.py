@@ -5,21 +5,23 @@ cell each feature votes for those of other images that are much nearer to it tha
 A shared region needs only a few features to be found, and they needn't lie in one cell.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
 
-from rffd.features import MIRROR, Features, one_thread, unit
+from rffd.features import MIRROR, PART, Features, one_thread, unit
 from rffd.parallel import spread
 
 SAMPLES = 24  # features a cell is learned from
 ROUNDS = 6  # of k-means; more move the cells, not the pairs found
 BLOCK = 16_384  # features assigned to cells at a time
 BAND = 60_000  # features in the cells of one task
-ROWS = 1_024  # features compared with their cell at a time
+ROWS = 1_024  # features compared with their cell at a time, fewer in a large cell
+SIMILAR = 8 * ROWS * ROWS  # similarities worked out at a time at most, 32 MiB
 ORDINARY = 24  # this rank among a feature's neighbours is taken for an ordinary one: larger than most groups
 NEAREST = 8  # a feature votes for at most so many others, which keeps the votes linear in the features
+CELLS, VOTES = "cells", "votes"  # files with each feature's two cells, [D, 2] uint16, and each vote's pair, int64
 CROWD = 8  # a cell is thinned to so many times the average: what looks alike everywhere tells nothing
 
 
@@ -33,23 +35,26 @@ def candidates(
     if len(features) < 2:
         return
     centres = _centres(features)
-    cells = np.lib.format.open_memmap(features.folder / "cells.npy", "w+", np.uint16, (len(features), 2))
-    blocks = range(0, len(features), BLOCK)
-    for start, block in zip(
-        blocks,
-        spread(partial(_assign, features, centres), blocks, "sorting features", workers=workers, chunk=1),
-        strict=True,
-    ):
-        cells[start : start + len(block)] = block
-    cells.flush()
-    sizes = np.bincount(cells[:, 0], minlength=len(centres))
+    sizes = np.zeros(len(centres), np.int64)
+    assign = partial(_assign, features, centres)
+    with (features.folder / CELLS).open("wb") as file:
+        blocks = range(0, len(features), BLOCK)
+        for block in spread(assign, blocks, "sorting features", workers=workers, chunk=1):
+            file.write(block.tobytes())
+            sizes += np.bincount(block[:, 0], minlength=len(centres))
     crowd = max(ROWS, round(CROWD * len(features) / len(centres)))
     bands = list(_bands(sizes))
-    found = spread(partial(_vote, features, crowd, ratio), bands, "comparing features", workers=workers, chunk=1)
-    pairs = np.concatenate([np.zeros(0, np.int64), *found])
-    pairs, counts = np.unique(pairs, return_counts=True)
+    vote = partial(_vote, features, crowd, ratio)
+    with (features.folder / VOTES).open("wb") as file:
+        for found in spread(vote, bands, "comparing features", workers=workers, chunk=1):
+            file.write(found.tobytes())
+    pairs = np.fromfile(features.folder / VOTES, np.int64)
+    pairs.sort()
+    last = pairs[votes - 1 :]
+    many = np.unique(last[last == pairs[: len(last)]])
+    counts = np.searchsorted(pairs, many, "right") - np.searchsorted(pairs, many, "left")
     total = len(features.starts) - 1
-    for code, count in zip(pairs[counts >= votes].tolist(), counts[counts >= votes].tolist(), strict=True):
+    for code, count in zip(many.tolist(), counts.tolist(), strict=True):
         yield *divmod(code // 2, total), bool(code % 2), count
 
 
@@ -58,7 +63,7 @@ def _centres(features: Features) -> np.ndarray:
     count = int(np.clip(round(np.sqrt(len(features))), 1, 2**16 - 1))
     rows = np.unique(np.linspace(0, len(features) - 1, min(len(features), SAMPLES * count)).astype(np.int64))
     rows = np.random.default_rng(0).permutation(rows)
-    sample = unit(features.descriptors[np.sort(rows)])[np.argsort(np.argsort(rows))]
+    sample = unit(features.gather(rows))
     centres = sample[:count].copy()
     with one_thread():
         for _ in range(ROUNDS):
@@ -76,7 +81,7 @@ def _nearest(vectors: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 def _assign(features: Features, centres: np.ndarray, start: int) -> np.ndarray:
     """The cells [n, 2] uint16 of the features from `start` on, as they are and mirrored."""
-    vectors = unit(features.descriptors[start : start + BLOCK])
+    vectors = unit(features.descriptors(start, start + BLOCK))
     with one_thread():
         return np.column_stack([_nearest(vectors, centres), _nearest(vectors[:, MIRROR], centres)]).astype(np.uint16)
 
@@ -92,45 +97,42 @@ def _bands(sizes: np.ndarray) -> Iterator[tuple[int, int]]:
 
 
 def _vote(features: Features, crowd: int, ratio: float, band: tuple[int, int]) -> np.ndarray:
-    """The votes of a range of cells: for each the code of a pair of images, twice a * N + b, plus 1 if mirrored."""
-    cells = np.load(features.folder / "cells.npy", mmap_mode="r")
-    votes = []
-    members, queries = (_members(cells[:, column], band) for column in (0, 1))
+    """The votes of a range of cells, for each that of a pair of images: 2 * (a * N + b) + mirrored."""
+    votes = [np.zeros(0, np.int64)]
+    members, queries = (_members(features, column, band, crowd) for column in (0, 1))
     with one_thread():
-        for cell in range(*band):
-            rows = members[cell - band[0]]
-            rows = rows[:: -(-len(rows) // crowd)] if len(rows) else rows
+        for (rows, own), (others, theirs) in zip(members, queries, strict=True):
             if len(rows) < 2:
                 continue
-            vectors, images = unit(features.descriptors[rows]), features.image_of(rows)
-            votes.append(_compare(features, rows, rows, vectors, images, ratio, mirrored=False))
-            others = queries[cell - band[0]]
-            others = others[:: -(-len(others) // crowd)] if len(others) else others
-            votes.append(_compare(features, others, rows, vectors, images, ratio, mirrored=True))
-    if not votes:
-        return np.zeros(0, np.int64)
-    first, second, mirrored = np.unique(np.concatenate(votes), axis=0).T  # a vote counts once, not from both ends
-    total = len(features.starts) - 1
-    return (features.image_of(first) * total + features.image_of(second)) * 2 + mirrored
+            vectors, images = unit(own), features.image_of(rows)
+            votes.append(_compare(features, rows, own, rows, vectors, images, ratio, mirrored=False))
+            votes.append(_compare(features, others, theirs, rows, vectors, images, ratio, mirrored=True))
+    once = np.unique(np.concatenate(votes))  # a vote counts once, not from both ends
+    first, second = (features.image_of(rows) for rows in np.divmod(once // 2, len(features)))
+    return (first * (len(features.starts) - 1) + second) * 2 + once % 2
 
 
-def _members(cells: np.ndarray, band: tuple[int, int]) -> Sequence[np.ndarray]:
-    """The features in each cell of a range, by their rows."""
-    rows = np.concatenate(
-        [
-            start + np.flatnonzero((part >= band[0]) & (part < band[1]))
-            for start in range(0, len(cells), 1 << 20)
-            for part in [cells[start : start + (1 << 20)]]
-        ]
-    )
-    inside = cells[rows]
+def _members(
+    features: Features, column: int, band: tuple[int, int], crowd: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The rows and descriptors of the features in each cell of a range; a cell of more than `crowd` is thinned."""
+    found = []
+    for start in range(0, len(features), PART):
+        cells = np.fromfile(features.folder / CELLS, np.uint16, 2 * PART, offset=4 * start)[column::2]
+        rows = np.flatnonzero((cells >= band[0]) & (cells < band[1]))
+        found.append((start + rows, cells[rows] - band[0]))
+    rows, inside = (np.concatenate(parts) for parts in zip(*found, strict=True))
     rows = rows[np.argsort(inside, kind="stable")]
-    return np.split(rows, np.cumsum(np.bincount(inside - band[0], minlength=band[1] - band[0]))[:-1])
+    members = np.split(rows, np.cumsum(np.bincount(inside, minlength=band[1] - band[0]))[:-1])
+    members = [rows[:: max(1, -(-len(rows) // crowd))] for rows in members]
+    descriptors = features.gather(np.concatenate(members))
+    return zip(members, np.split(descriptors, np.cumsum([len(rows) for rows in members])[:-1]), strict=True)
 
 
 def _compare(
     features: Features,
     queries: np.ndarray,
+    descriptors: np.ndarray,
     rows: np.ndarray,
     vectors: np.ndarray,
     images: np.ndarray,
@@ -138,12 +140,16 @@ def _compare(
     *,
     mirrored: bool,
 ) -> np.ndarray:
-    """The votes [V, 3] int64 (feature, feature, mirrored) of `queries` for `rows`; the smaller feature first."""
-    found = [np.zeros((0, 3), np.int64)]
+    """The votes of `queries` for `rows`, each 2 * (a * D + b) + mirrored of two features a <= b of D.
+
+    `descriptors` are the queries', `vectors` and `images` those of `rows`.
+    """
+    found = [np.zeros(0, np.int64)]
     rank = min(ORDINARY, len(rows) - 1)
-    for start in range(0, len(queries), ROWS):
-        block = queries[start : start + ROWS]
-        own = unit(features.descriptors[block])
+    step = max(1, min(ROWS, SIMILAR // len(rows)))
+    for start in range(0, len(queries), step):
+        block = queries[start : start + step]
+        own = unit(descriptors[start : start + step])
         similar = (own[:, MIRROR] if mirrored else own) @ vectors.T
         similar[features.image_of(block)[:, None] == images] = -1
         # 1 - similarity is half the squared distance; an ordinary neighbour is never nearer than the cell's centre
@@ -158,5 +164,5 @@ def _compare(
             near[over[:, None], kept] = True
         query, row = np.nonzero(near)
         query, row = block[hopeful[query]], rows[row]
-        found.append(np.column_stack([np.minimum(query, row), np.maximum(query, row), np.full(len(row), mirrored)]))
+        found.append(2 * (np.minimum(query, row) * len(features) + np.maximum(query, row)) + mirrored)
     return np.concatenate(found)

@@ -9,7 +9,7 @@ the root of their share (Arandjelovic and Zisserman, Three things everyone shoul
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cache, partial
 from pathlib import Path
 
 import cv2
@@ -22,30 +22,40 @@ from rffd.parallel import spread
 LENGTH = 128  # of a descriptor: 4 x 4 places of 8 directions
 PLACES = np.arange(LENGTH).reshape(4, 4, 8)
 MIRROR = PLACES[::-1][:, :, -np.arange(8) % 8].ravel()
+PART = 1 << 16  # features of a file that are mapped at a time: 8 MiB of descriptors
 SHORT_STEP = 1.0  # small pictures are enlarged at most so much; more adds time and no feature
 
 
 @dataclass(frozen=True)
 class Features:
-    """The features of N images in `folder`; image i has those from `starts[i]` to `starts[i + 1]`."""
+    """The features of N images in `folder`; image i has those from `starts[i]` to `starts[i + 1]`.
+
+    Only what is asked for is read, a part of a file at a time: a whole file mapped stays in memory page by page.
+    """
 
     folder: Path
     starts: np.ndarray  # [N + 1] int64
     sides: np.ndarray  # [N] int64: the longer side of each image, 1 if it can't be read
 
-    @cached_property
-    def descriptors(self) -> np.ndarray:
-        """[D, 128] uint8, memory-mapped."""
-        return self._open("descriptors", np.uint8, LENGTH)
+    def of(self, image: int) -> tuple[np.ndarray, np.ndarray]:
+        """Image `image`'s points [n, 4] float32 and descriptors [n, 128] uint8, as `extract` gives them."""
+        start, stop = self.starts[image : image + 2].tolist()
+        return self._read("points", np.float32, 4, start, stop), self.descriptors(start, stop)
 
-    @cached_property
-    def points(self) -> np.ndarray:
-        """[D, 4] float32, memory-mapped: x, y and size in the upright image's pixels, angle in radians."""
-        return self._open("points", np.float32, 4)
+    def descriptors(self, start: int, stop: int) -> np.ndarray:
+        """The descriptors [n, 128] uint8 of the features from `start` to `stop`."""
+        return self._read("descriptors", np.uint8, LENGTH, start, stop)
 
-    def of(self, image: int) -> slice:
-        """Which features are image `image`'s."""
-        return slice(int(self.starts[image]), int(self.starts[image + 1]))
+    def gather(self, rows: np.ndarray) -> np.ndarray:
+        """The descriptors [n, 128] uint8 of the features `rows`, in any order."""
+        found = np.empty((len(rows), LENGTH), np.uint8)
+        order = np.argsort(rows, kind="stable")
+        for start in range(0, len(self), PART):
+            here = order[slice(*np.searchsorted(rows, (start, start + PART), sorter=order))]
+            shape = (min(PART, len(self) - start), LENGTH)
+            part = np.memmap(self.folder / "descriptors", np.uint8, "r", offset=start * LENGTH, shape=shape)
+            found[here] = part[rows[here] - start]
+        return found
 
     def image_of(self, rows: np.ndarray) -> np.ndarray:
         """The images that the features `rows` belong to."""
@@ -54,13 +64,10 @@ class Features:
     def __len__(self) -> int:
         return int(self.starts[-1])
 
-    def __getstate__(self) -> dict:
-        return {"folder": self.folder, "starts": self.starts, "sides": self.sides}  # each process maps the files itself
-
-    def _open(self, name: str, kind: type, width: int) -> np.ndarray:
-        if not len(self):
-            return np.zeros((0, width), kind)
-        return np.memmap(self.folder / name, kind, "r", shape=(len(self), width))
+    def _read(self, name: str, kind: type, width: int, start: int, stop: int) -> np.ndarray:
+        size = width * np.dtype(kind).itemsize
+        values = np.fromfile(self.folder / name, kind, (stop - start) * width, offset=start * size)
+        return values.reshape(-1, width)
 
 
 def extract_all(

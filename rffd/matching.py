@@ -43,8 +43,7 @@ class Match:
 
 def match(features: Features, a: int, b: int, mirrored: bool, tolerance: float) -> Match | None:
     """The similarity transformation from image b to image a, or None; `tolerance` in pixels of a."""
-    pa, pb = (np.array(features.points[features.of(i)], dtype=np.float64) for i in (a, b))
-    da, db = (unit(features.descriptors[features.of(i)]) for i in (a, b))
+    (pa, da), (pb, db) = ((points.astype(np.float64), unit(own)) for points, own in map(features.of, (a, b)))
     if min(len(pa), len(pb)) < FEWEST:
         return None
     if mirrored:

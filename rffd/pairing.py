@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -62,6 +62,17 @@ class PairParams:
         require(0 < self.base <= 1, "pair.base", self.base, "over 0, at most 1")
 
 
+class Candidate(NamedTuple):
+    """Two images worth a close look, by number and path, with the features that speak for them."""
+
+    a: int
+    b: int
+    path_a: str
+    path_b: str
+    mirrored: bool
+    votes: int
+
+
 def find_pairs(raw: Path, target: Path, params: PairParams, workers: int | None = None) -> None:
     """Write `target/pairs.csv` and `target/masks/<stem>.png` for the images in `raw/real` and `raw/fake`.
 
@@ -92,8 +103,13 @@ def find_pairs(raw: Path, target: Path, params: PairParams, workers: int | None 
                 limit=params.features,
                 workers=workers,
             )
-            found = list(candidates(features, ratio=params.ratio, votes=params.votes, workers=workers))
-            judge = partial(_judge, raw, paths, features, params)
+            found = [  # with their paths, or each task would take all paths along
+                Candidate(a, b, paths[a], paths[b], mirrored, votes)
+                for a, b, mirrored, votes in candidates(
+                    features, ratio=params.ratio, votes=params.votes, workers=workers
+                )
+            ]
+            judge = partial(_judge, raw, features, params)
             rows = [row for row in spread(judge, found, "checking pairs", workers=workers) if row is not None]
         rows = _best(rows)
         bases = _bases(rows)
@@ -104,10 +120,8 @@ def find_pairs(raw: Path, target: Path, params: PairParams, workers: int | None 
 
 
 @one_thread()
-def _judge(
-    raw: Path, paths: Sequence[str], features: Features, params: PairParams, candidate: tuple[int, int, bool, int]
-) -> dict[str, Any] | None:
-    a, b, mirrored, votes = candidate
+def _judge(raw: Path, features: Features, params: PairParams, candidate: Candidate) -> dict[str, Any] | None:
+    a, b, path_a, path_b, mirrored, votes = candidate
     found = match(features, a, b, mirrored, LOOSE * max(int(features.sides[a]) / params.side, 0.5))
     if found is None:
         return None
@@ -119,7 +133,7 @@ def _judge(
 
     if not enough(int(twins.sum()), params.evidence):
         return None
-    overlay = lay(_grey(raw / paths[a]), _grey(raw / paths[b]), found.matrix, params.side)
+    overlay = lay(_grey(raw / path_a), _grey(raw / path_b), found.matrix, params.side)
     same, agreeing = sharing(overlay, found.points)
     support = int((same & twins).sum())
     base = agreeing >= params.base and float(overlay.inside.mean()) >= COVERED
@@ -127,7 +141,7 @@ def _judge(
     # the less there is of a picture, the more alike are parts of two; all of it is alike in one alone
     if not enough(support, params.evidence * (1.0 if base else (params.side / side) ** SMALL)):
         return None
-    return _row(paths[a], paths[b], found, support, votes, agreeing, base)
+    return _row(path_a, path_b, found, support, votes, agreeing, base)
 
 
 def _row(a: str, b: str, found: Match, support: int, votes: int, agreeing: float, base: bool) -> dict[str, Any]:

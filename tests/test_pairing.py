@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rffd.candidates import candidates
 from rffd.errors import RffdError
+from rffd.features import extract_all
 from rffd.files import read_csv
 from rffd.pairing import PairParams, find_pairs
 from rffd.params import ParamError, read_params
@@ -102,6 +104,28 @@ def test_the_result_hangs_on_neither_workers_nor_chance(found, tmp_path):
     find_pairs(raw, tmp_path / "again", params(), workers=2)
     for name in ("pairs.csv", "masks/mid_1_0011.png"):
         assert (tmp_path / "again" / name).read_bytes() == (target / name).read_bytes()
+
+
+def test_candidates_are_the_same_however_little_is_read_and_compared_at_a_time(found, tmp_path, monkeypatch):
+    """Memory is bounded by the size of a part, and no part is larger than it says."""
+    paths = sorted(path.relative_to(found[0]).as_posix() for path in found[0].glob("*/*.jpg"))
+    features = extract_all(found[0], paths, tmp_path, side=400, contrast=0.01, limit=600, workers=1)
+    whole = list(candidates(features, ratio=0.5, votes=3, workers=1))
+    mapped, memmap = [], np.memmap
+
+    def told(*args, **kwargs):
+        array = memmap(*args, **kwargs)
+        mapped.append(array.nbytes)
+        return array
+
+    for module in ("features", "candidates"):
+        monkeypatch.setattr(f"rffd.{module}.PART", 250)
+    monkeypatch.setattr("rffd.candidates.SIMILAR", 2_000)
+    monkeypatch.setattr(np, "memmap", told)
+    assert len(features) > 1_000 and list(candidates(features, ratio=0.5, votes=3, workers=1)) == whole
+    assert max(mapped) == 250 * 128
+    rows = np.random.default_rng(0).integers(0, len(features), 700)
+    assert np.array_equal(features.gather(rows), features.descriptors(0, len(features))[rows])
 
 
 def test_no_images_is_an_error_and_one_has_no_pair(tmp_path):
