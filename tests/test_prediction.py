@@ -1,7 +1,10 @@
 """`rffd predict` gives the answers of evaluation, for any picture, any number of them, and says what it can't read."""
 
+import collections
 import dataclasses
+import itertools
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -166,6 +169,23 @@ def test_memory_does_not_grow_with_the_number_of_pictures(tmp_path):
 
     peak(AHEAD)
     assert peak(10 * AHEAD) < 1.5 * peak(2 * AHEAD)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from Linux's /proc")
+def test_resident_memory_stays_flat_over_a_large_folder(tmp_path):
+    """What Python's own count doesn't see: the decoders' and the model's memory."""
+    package = open_package(packaged().package)
+    for i in range(8):
+        Image.new("RGB", (120 + 20 * i, 150)).save(tmp_path / f"{i}.jpg")
+    paths = (str(tmp_path / f"{i % 8}.jpg") for i in itertools.count())
+    answers = predict(package, paths)
+
+    def resident_after(count: int) -> float:
+        collections.deque(itertools.islice(answers, count), maxlen=0)
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+
+    before = resident_after(300)
+    assert resident_after(2000) - before < 4  # MiB; one picture kept of each answer would be 140
 
 
 def test_reading_runs_only_a_little_ahead_and_stops_when_the_caller_does(tmp_path):
