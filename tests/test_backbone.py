@@ -18,6 +18,7 @@ from safetensors.numpy import load_file, save_file
 from rffd import backbone
 from rffd.backbone import BackboneParams, describe, make_backbone
 from rffd.errors import RffdError
+from tests.hub_server import Fault, HubServer, Repository
 from tests.shared import vit_tiny
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -281,3 +282,26 @@ def test_without_a_network_one_line_says_what_to_do(tmp_path: Path) -> None:
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("error: backbone someone/vit at b4569560 can't be had from the Hub")
     assert "HF_TOKEN" in last and "HF_ENDPOINT" in last and "backbone.path" in last
+
+
+def test_a_hub_in_trouble_is_one_line_and_one_that_asks_for_patience_gets_it(
+    checkpoints: dict[str, Path], tmp_path: Path
+) -> None:
+    files = {file.name: file.read_bytes() for file in checkpoints["bare"].iterdir()}
+    secret = {"HF_TOKEN": "hf_read_secret"}
+    with HubServer() as hub:
+        hub.repositories["someone/vit"] = Repository(private=True, commits=[(REVISION, files, "all")])
+        hub.faults = [Fault("GET", "/resolve/.*safetensors", times=99, status=503)]
+        refused = run_hub(tmp_path, hub.url, **secret)
+        assert refused.returncode == 1 and "Traceback" not in refused.stderr
+        last = refused.stderr.strip().splitlines()[-1]
+        assert last.startswith("error: backbone someone/vit at b4569560 can't be had from the Hub") and "503" in last
+        assert len(hub.requests) < 20 and not (tmp_path / "models/backbone").exists()
+        hub.faults = [Fault("GET", "/resolve/.*safetensors", status=429)]
+        done = run_hub(tmp_path, hub.url, **secret)
+        assert done.returncode == 0, done.stderr
+        assert not hub.faults[0].times, "the download didn't meet the fault"
+    weights = load_file(tmp_path / "models/backbone/model.safetensors")
+    original = load_file(checkpoints["bare"] / "model.safetensors")
+    assert np.array_equal(weights["vit.layernorm.weight"], original["layernorm.weight"])
+    assert "hf_read_secret" not in refused.stdout + refused.stderr + done.stdout + done.stderr
