@@ -4,22 +4,19 @@ It computes nothing: every figure is one that a stage has written, and one that 
 To add a section, write a function of `Findings` that returns HTML and name it in `SECTIONS`.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import Any
 
 from rffd.backbone import describe
-from rffd.files import read_csv, read_json
 from rffd.report_data import data, licence, limits, pictures, split
 from rffd.report_evaluation import breakdown, calibration, controls, figures, robustness
 from rffd.report_explanation import explanation, mistakes
+from rffd.report_findings import Findings
 from rffd.report_html import folded, interval_bar, lines, number, paragraph, percent, table
 
 TEMPLATES = Path(__file__).parent / "templates"
-METRICS = ("catalog", "explore", "split", "backbone", "search", "train", "evaluate")
 HEADLINE = {
     "accuracy": ("Accuracy", "of all images called what they are"),
     "f1": ("F1", "balance of recall and precision on fakes"),
@@ -33,33 +30,6 @@ SEARCH = {
     "parallel": "All values of all trials; good trials stand out.",
     "curves": "Learning curves, with the trials that were stopped early.",
 }
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What the stages found: `metrics` by stage, `details` of evaluate, `explained` of explain (both as written),
-    the epochs' `history`, the folders with pictures, and `source`, where the images came from."""
-
-    metrics: Mapping[str, Mapping[str, Any]]
-    details: Mapping[str, Any]
-    explained: Mapping[str, Any]
-    history: Sequence[Mapping[str, str]]
-    plots: Path
-    explanation: Path
-    source: str
-
-
-def read_findings(metrics: Path, plots: Path, evaluation: Path, explanation: Path, source: str) -> Findings:
-    """Read what the report is made from."""
-    return Findings(
-        metrics={name: read_json(metrics / f"{name}.json") for name in METRICS},
-        details=read_json(evaluation / "details.json"),
-        explained=read_json(explanation / "details.json"),
-        history=read_csv(plots / "train" / "curves.csv"),
-        plots=plots,
-        explanation=explanation,
-        source=source,
-    )
 
 
 def render(found: Findings) -> str:
@@ -162,7 +132,7 @@ def backbone(found: Findings) -> str:
         return ""
 
 
-SECTIONS = {
+SECTIONS: dict[str, Callable[[Findings], str]] = {
     "The data": data,
     "How it was split": split,
     "Shortcuts and controls": controls,

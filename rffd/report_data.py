@@ -3,8 +3,8 @@
 from collections.abc import Container, Mapping
 from html import escape
 from pathlib import Path
-from typing import Any, Protocol
 
+from rffd.report_findings import Findings
 from rffd.report_html import folded, number, paragraph, picture, table
 
 LIMITS = Path(__file__).parent / "templates" / "limits.md"
@@ -20,15 +20,7 @@ EXPLORE = {  # pictures of the stage explore, in order, with what they show
 }
 
 
-class Described(Protocol):
-    """The part of `Findings` that these sections read."""
-
-    metrics: Mapping[str, Mapping[str, Any]]
-    plots: Path
-    source: str
-
-
-def data(found: Described) -> str:
+def data(found: Findings) -> str:
     """What the images are, and pictures of them."""
     catalog, explored = found.metrics["catalog"], found.metrics["explore"]
     origin = {
@@ -65,7 +57,7 @@ def others(folder: Path, known: Container[str]) -> str:
     return pictures(folder, {stem: f"{stem.replace('_', ' ').capitalize()}, by the stage explore." for stem in stems})
 
 
-def split(found: Described) -> str:
+def split(found: Findings) -> str:
     """How the data was divided, and why so."""
     sizes = found.metrics["split"]
     rows = [
@@ -87,7 +79,7 @@ def split(found: Described) -> str:
     )
 
 
-def limits(found: Described) -> str:
+def limits(found: Findings) -> str:
     """What it must not be used for."""
     points = LIMITS.read_text(encoding="utf-8").strip().removeprefix("- ").split("\n- ")
     if found.source == "sample":
@@ -95,7 +87,7 @@ def limits(found: Described) -> str:
     return "<ul>" + "".join(f"<li>{escape(point)}</li>" for point in points) + "</ul>\n"
 
 
-def licence(found: Described) -> str:
+def licence(found: Findings) -> str:
     """Under which terms the images in this report stand."""
     if found.source == "sample":
         return paragraph(

@@ -1,9 +1,9 @@
 """The report's sections on what evaluate found: controls, calibration, breakdown, robustness, all figures."""
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from rffd.report_findings import Findings
 from rffd.report_html import folded, number, paragraph, percent, picture, share, spread, table
 
 FIGURES = {
@@ -50,15 +50,7 @@ DAMAGE = {
 }
 
 
-class Evaluated(Protocol):
-    """The part of `Findings` that these sections read."""
-
-    metrics: Mapping[str, Mapping[str, Any]]
-    details: Mapping[str, Any]
-    plots: Path
-
-
-def controls(found: Evaluated) -> str:
+def controls(found: Findings) -> str:
     """Does it see the forgery, or something that merely goes with it?"""
     tests, catalog = found.details.get("controls") or {}, found.metrics["catalog"]
     rows = [
@@ -127,7 +119,7 @@ def control_words(tests: Mapping[str, Any]) -> list[str]:
     return said
 
 
-def calibration(found: Evaluated) -> str:
+def calibration(found: Findings) -> str:
     """Do probabilities mean what they say, and what does it gain to leave the unsure ones unanswered?"""
     details, plots = found.details, found.plots / "evaluate"
     band, test = details.get("unsure_band") or {}, details.get("test") or {}
@@ -158,7 +150,7 @@ def calibration(found: Evaluated) -> str:
     )
 
 
-def breakdown(found: Evaluated) -> str:
+def breakdown(found: Findings) -> str:
     """Right answers by difficulty, region, number of regions, JPEG tables and pairing."""
     usual = ((found.details.get("controls") or {}).get("standard_tables") or {}).get("jpeg")
     names = {usual: "usual"} if usual else {}
@@ -182,7 +174,7 @@ def breakdown(found: Evaluated) -> str:
     )
 
 
-def robustness(found: Evaluated) -> str:
+def robustness(found: Findings) -> str:
     """Right answers on damaged pictures, real and fake apart."""
     rows = [
         [
@@ -205,7 +197,7 @@ def robustness(found: Evaluated) -> str:
     )
 
 
-def figures(found: Evaluated) -> str:
+def figures(found: Findings) -> str:
     """Every figure of both splits, at 0.5 and at the threshold chosen on validation."""
     val, test = (found.details.get(split) or {} for split in ("val", "test"))
     rows = [

@@ -2,25 +2,17 @@
 
 from collections.abc import Mapping
 from html import escape
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from rffd.localisation import MAP_NAMES
 from rffd.names import REGIONS
+from rffd.report_findings import Findings
 from rffd.report_html import folded, image, number, paragraph, percent, picture, spread, table
 
 CALLED = 0.5
 
 
-class Explained(Protocol):
-    """The part of `Findings` that these sections read."""
-
-    explained: Mapping[str, Any]
-    plots: Path
-    explanation: Path
-
-
-def explanation(found: Explained) -> str:
+def explanation(found: Findings) -> str:
     """How well each map finds what was replaced, beside a map that never changes and models of shuffled weights."""
     explained, plots = found.explained, found.plots / "explain"
     maps, counts = explained.get("maps") or {}, explained.get("counts") or {}
@@ -93,7 +85,7 @@ def verdict(found: Mapping[str, Any]) -> str:
     return f"{number(control.get('region_auc'), 2)}, {'worse' if control['fails'] else 'not clearly worse'}"
 
 
-def curve_section(found: Explained) -> str:
+def curve_section(found: Findings) -> str:
     """Deletion and insertion."""
     curves = found.explained.get("curves")
     if not curves:
@@ -119,7 +111,7 @@ def curve_section(found: Explained) -> str:
     )
 
 
-def region_section(found: Explained) -> str:
+def region_section(found: Findings) -> str:
     """Which regions were replaced: the region heads, and pointing by region."""
     regions = found.explained.get("regions") or {}
     shown = found.explained.get("maps", {}).get(found.explained.get("shown"), {}).get("by_region", {})
@@ -152,14 +144,14 @@ def region_section(found: Explained) -> str:
     )
 
 
-def mistakes(found: Explained) -> str:
+def mistakes(found: Findings) -> str:
     """The surest wrong answers of both kinds."""
     kinds = {"false_positives": "Genuine pictures called fake", "false_negatives": "Fakes called genuine"}
     shown = "".join(exhibits(found, kind, title) for kind, title in kinds.items())
     return paragraph("The test images on which it was most sure and wrong.") + shown
 
 
-def exhibits(found: Explained, kind: str, title: str) -> str:
+def exhibits(found: Findings, kind: str, title: str) -> str:
     """Pictures with their verdicts and region scores; says so where there is none."""
     cards = (found.explained.get("exhibits") or {}).get(kind) or []
     heading = f"<h3>{escape(title)}</h3>\n"
@@ -169,7 +161,7 @@ def exhibits(found: Explained, kind: str, title: str) -> str:
     return heading + paragraph(key) + f'<ul class="exhibits">{"".join(card(found, each) for each in cards)}</ul>\n'
 
 
-def card(found: Explained, each: Mapping[str, Any]) -> str:
+def card(found: Findings, each: Mapping[str, Any]) -> str:
     """One picture with its verdict."""
     said = "fake" if each["probability"] >= 0.5 else "real"
     called = [name.replace("_", " ") for name, score in zip(REGIONS, each["regions"], strict=True) if score >= CALLED]

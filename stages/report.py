@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rffd.files import write_text
 from rffd.params import read_value
-from rffd.report import read_findings, render
+from rffd.report import render
+from rffd.report_findings import read_findings
 from rffd.stage import run_stage
 
 

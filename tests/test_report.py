@@ -15,7 +15,8 @@ from PIL import Image
 
 from rffd.files import write_csv, write_json
 from rffd.names import REGIONS
-from rffd.report import SECTIONS, read_findings, render
+from rffd.report import SECTIONS, render
+from rffd.report_findings import read_findings
 from rffd.report_html import LIGHTEST, WIDEST, image, interval_bar, lines, number, picture, spread, table
 from tests import browser
 
