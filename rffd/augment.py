@@ -8,8 +8,9 @@ project's vertical flips and large rotations are none of these and are off by de
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -93,7 +94,7 @@ def augment(
     return images.clamp_(0, 1), masks, bits
 
 
-def _on_chosen(images: Tensor, chosen: Tensor, operation, *numbers: Tensor) -> Tensor:
+def _on_chosen(images: Tensor, chosen: Tensor, operation: Callable[..., Tensor], *numbers: Tensor) -> Tensor:
     """Apply `operation(images, *numbers)` to the chosen rows only, in place; the rest cost nothing."""
     rows = chosen.nonzero()[:, 0]
     if len(rows):
@@ -233,6 +234,5 @@ def jpeg(images: Tensor, quality: Tensor) -> Tensor:
     return rgb[:, :, :height, :width].clamp(0, 1)
 
 
-NO_AUGMENTATION = AugmentParams(
-    **{field.name: {"crop": 1.0, "jpeg_quality": 100}.get(field.name, 0.0) for field in fields(AugmentParams)}
-)
+_OFF: dict[str, Any] = {field.name: 0.0 for field in fields(AugmentParams)} | {"crop": 1.0, "jpeg_quality": 100}
+NO_AUGMENTATION = AugmentParams(**_OFF)

@@ -100,7 +100,7 @@ def download(params: BackboneParams) -> Path:
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     assert params.revision is not None
-    wanted = {"revision": params.revision, "allow_patterns": list(FILES)}
+    wanted: dict[str, Any] = {"revision": params.revision, "allow_patterns": list(FILES)}
     try:
         with contextlib.suppress(LocalEntryNotFoundError):  # a pinned revision that is here needs no network
             folder = Path(snapshot_download(params.repo, local_files_only=True, **wanted))

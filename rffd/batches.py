@@ -137,7 +137,7 @@ def patch_masks(store: Store, indices: np.ndarray, size: int) -> np.ndarray:
             masks[row] = _known_mask(store.masks[store.mask_rows[index]].astype(np.float32) / 255, size)[0]
         elif not np.isnan(store.bits[index]).any():
             bits = tuple(int(bit) for bit in store.bits[index])
-            prior = prior_mask(bits, size, store.contract.face_margin)  # type: ignore[arg-type]
+            prior = prior_mask(bits, size, store.contract.face_margin)
             masks[row, 0] = prior
             masks[row, 1] = (prior <= SURE_OUTSIDE) | (prior >= SURE_INSIDE)
     return masks

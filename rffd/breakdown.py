@@ -81,6 +81,6 @@ def worst(
         ("false_positives", (labels == 0) & (p >= 0.5), -1),
         ("false_negatives", (labels == 1) & (p < 0.5), 1),
     ):
-        order = sorted(np.flatnonzero(members), key=lambda i: (sign * p[i], paths[i]))
+        order = sorted(np.flatnonzero(members).tolist(), key=lambda i: (sign * p[i], paths[i]))
         result[name] = [{"path": paths[i], "probability": round(float(p[i]), 6)} for i in order[:count]]
     return result

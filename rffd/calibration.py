@@ -47,7 +47,13 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = 10) -
     for i in range(bins):
         inside = index == i
         count, fakes = int(inside.sum()), int(y[inside].sum())
-        row = {"low": i / bins, "high": (i + 1) / bins, "count": count, "predicted": None, "observed": None}
+        row: dict[str, Any] = {
+            "low": i / bins,
+            "high": (i + 1) / bins,
+            "count": count,
+            "predicted": None,
+            "observed": None,
+        }
         if count:
             row |= {"predicted": rounded(p[inside].mean()), "observed": rounded(fakes / count)}
         rows.append(row | {"observed_ci95": wilson(fakes, count)})
@@ -61,7 +67,8 @@ def wilson(hits: int, count: int) -> list[float] | None:
     z, share = 1.959964, hits / count
     centre, scale = share + z * z / (2 * count), 1 + z * z / count
     half = z * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return [rounded(max(0.0, (centre - half) / scale)), rounded(min(1.0, (centre + half) / scale))]
+    ends = max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
+    return [round(float(end), 6) for end in ends]
 
 
 def confidence(probabilities: np.ndarray) -> np.ndarray:
@@ -78,7 +85,7 @@ def risk_coverage(labels: np.ndarray, probabilities: np.ndarray) -> list[dict[st
     p = np.asarray(probabilities)
     wrong, sure = (p >= 0.5) != np.asarray(labels), confidence(p)
     order = np.argsort(-sure, kind="stable")
-    ends = np.flatnonzero(np.append(np.diff(sure[order]) != 0, True)) if len(p) else []
+    ends = np.flatnonzero(np.append(np.diff(sure[order]) != 0, True)) if len(p) else np.zeros(0, dtype=int)
     errors = np.cumsum(wrong[order])
     return [
         {"confidence": float(sure[order][i]), "coverage": (i + 1) / len(p), "risk": errors[i] / (i + 1)} for i in ends
@@ -96,7 +103,8 @@ def unsure_band(labels: np.ndarray, probabilities: np.ndarray, target_error: flo
     y, p = np.asarray(labels).astype(bool), np.asarray(probabilities, dtype=float)
     levels = np.unique(p)
     cuts = np.round((levels[1:] + levels[:-1]) / 2, 6)
-    lows, highs = np.r_[0.0, cuts[cuts < 0.5], 0.5], np.r_[0.5, cuts[cuts > 0.5], 1.0]
+    lows: np.ndarray = np.r_[0.0, cuts[cuts < 0.5], 0.5]
+    highs: np.ndarray = np.r_[0.5, cuts[cuts > 0.5], 1.0]
     fakes, reals = np.sort(p[y]), np.sort(p[~y])
     missed, alarms = np.searchsorted(fakes, lows), len(reals) - np.searchsorted(reals, highs)
     called_real, called_fake = (

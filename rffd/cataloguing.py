@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from rffd.audit import AuditParams, pixel_statistics
 from rffd.catalog import COLUMNS, OK, SET_ASIDE, Row
@@ -67,10 +68,10 @@ def jpeg_signature(image: Image.Image) -> str:
 
     `image` as opened, not converted. A file of another format is named by it ("png"), which tells as much.
     """
-    if image.format not in ("JPEG", "MPO"):
+    if not isinstance(image, JpegImageFile):  # MPO is a kind of it
         return (image.format or "").lower()
-    tables = sorted((key, list(table)) for key, table in image.quantization.items())  # type: ignore[attr-defined]
-    sampling = [tuple(layer[1:3]) for layer in image.layer]  # type: ignore[attr-defined]
+    tables = sorted((key, list(table)) for key, table in image.quantization.items())
+    sampling = [tuple(layer[1:3]) for layer in image.layer]
     progressive = bool(image.info.get("progressive"))
     return "q-" + hashlib.sha256(repr((tables, sampling, progressive)).encode()).hexdigest()[:6]
 

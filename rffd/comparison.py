@@ -152,8 +152,8 @@ def _verdict(row: Difference) -> str:
     if row.real:
         better = "B is better" if row.difference > 0 else "A is better"
         return f"{name}: {better}, by {abs(row.difference):.3f}; the difference is real (its interval leaves zero out)."
-    worse, better = max(0.0, -row.interval[0]), max(0.0, row.interval[1])
-    return f"{name}: no difference that these images can show; B may be up to {better:.3f} better or {worse:.3f} worse."
+    down, up = max(0.0, -row.interval[0]), max(0.0, row.interval[1])
+    return f"{name}: no difference that these images can show; B may be up to {up:.3f} better or {down:.3f} worse."
 
 
 def load(which: str) -> list[dict[str, str]]:

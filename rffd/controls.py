@@ -17,10 +17,10 @@ import numpy as np
 from PIL import Image, ImageOps
 from sklearn.ensemble import GradientBoostingClassifier
 
+from rffd.face import FACE_BOX
 from rffd.metrics import Figures, figures, shares
 from rffd.params import require
 from rffd.preprocessing import PreprocessParams, reencode
-from rffd.regions import FACE_BOX
 from rffd.variants import Variant
 
 CATEGORIES = ("jpeg", "mode", "orientation")  # columns of the catalogue
@@ -95,8 +95,8 @@ def shifted(image: Image.Image, right: float, down: float) -> Image.Image:
 
 
 def _rescaled(image: Image.Image, random: np.random.Generator, factor: float) -> Image.Image:
-    size = tuple(max(1, round(side * factor)) for side in image.size)
-    return image.resize(size, Image.Resampling.BICUBIC)  # type: ignore[arg-type]
+    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+    return image.resize(size, Image.Resampling.BICUBIC)
 
 
 def metadata_probabilities(
@@ -164,7 +164,7 @@ def control_figures(
 
     usual = usual_tables(train)
     blanked = brief(changed["face blanked"])
-    spread = blanked["auc_ci95"] if blanked else None
+    spread: Any = blanked["auc_ci95"] if blanked else None
     small = [name for name in changed if name not in ("reencoded", "face blanked")]
     flips = np.stack([(changed[name] >= 0.5) != (plain >= 0.5) for name in small]) if small else np.zeros((0, 0))
     inside = np.ones(len(labels), dtype=bool)

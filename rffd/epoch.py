@@ -1,13 +1,15 @@
 """One epoch of the fine-tuning: the training pass, what can go wrong in it, and the figures on validation."""
 
 import contextlib
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim import Optimizer
 
 from rffd.augment import augment
 from rffd.batches import MASK_CELLS, Batch, epoch_batches
@@ -16,8 +18,8 @@ from rffd.fit_params import FitParams
 from rffd.inference import infer
 from rffd.losses import Targets, total_loss
 from rffd.model import Detector
-from rffd.monitor import validation_figures
-from rffd.optimisation import rate_factor
+from rffd.monitor import Monitor, validation_figures
+from rffd.optimisation import Average, rate_factor
 from rffd.store import Store
 
 
@@ -29,7 +31,18 @@ class OutOfMemory(RffdError):
     """A step didn't fit into memory."""
 
 
-def train_epoch(accelerator, model, detector, optimizer, average, train, params, epoch, steps, monitor) -> float:
+def train_epoch(
+    accelerator: Accelerator,
+    model: nn.Module,
+    detector: Detector,
+    optimizer: Optimizer,
+    average: Average | None,
+    train: Store,
+    params: FitParams,
+    epoch: int,
+    steps: int,
+    monitor: Monitor,
+) -> float:
     """One pass over `train`, in `steps` of the whole fit; the mean loss of its samples."""
     model.train()
     torch.manual_seed(_epoch_seed(params.seed, epoch, accelerator.process_index))  # drop path draws from here
@@ -75,7 +88,9 @@ def train_epoch(accelerator, model, detector, optimizer, average, train, params,
     return float(accelerator.reduce(total, "sum")) / len(train)
 
 
-def _loss(model, detector: Detector, batch: Batch, params: FitParams, grid: int, device: torch.device) -> Tensor:
+def _loss(
+    model: nn.Module, detector: Detector, batch: Batch, params: FitParams, grid: int, device: torch.device
+) -> Tensor:
     pixels, masks, bits = augment(
         batch.pixels.to(device, non_blocking=True),
         batch.masks.to(device),
@@ -101,7 +116,7 @@ def _check(before: tuple[Tensor, int, float, Batch] | None, train: Store) -> Non
 
 
 @contextlib.contextmanager
-def _memory_advice(params: FitParams):
+def _memory_advice(params: FitParams) -> Iterator[None]:
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -117,7 +132,7 @@ def _memory_advice(params: FitParams):
 def validate(accelerator: Accelerator, detector: Detector, val: Store) -> dict[str, float]:
     """The detector's figures on `val`, each sample counted once whatever the number of processes."""
     mine = np.arange(accelerator.process_index, len(val), accelerator.num_processes)
-    logits = infer(detector, _Rows(val.images, mine)).logits  # type: ignore[arg-type]
+    logits = infer(detector, _Rows(val.images, mine)).logits  # type: ignore[arg-type]  # all that is asked of it: a length, and slices
     pairs = sorted(gather_object(list(zip(mine.tolist(), logits.tolist(), strict=True))))
     return validation_figures(np.array([row for _, row in pairs]), val.labels)
 

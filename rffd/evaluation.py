@@ -121,7 +121,7 @@ def evaluate(
 
     labels, groups = on_test.labels, on_test.groups
     draws: dict[str, Any] = {"resamples": params.resamples, "seed": params.seed}
-    details = {
+    details: dict[str, Any] = {
         "view": "one plain view of each picture; intervals: 95 % bootstrap by group of shared photographs",
         "tpr_at_fpr": "given where the rate times the reals is 3 or more: from 60 reals at 5 %, from 300 at 1 %",
         "temperature": temperature,

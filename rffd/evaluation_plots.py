@@ -167,7 +167,8 @@ def draw_robustness(path: Path, table: Sequence[Mapping[str, Any]]) -> None:
 
 def draw_breakdown(path: Path, rows: Sequence[Mapping[str, Any]], usual: str | None) -> None:
     """The share of right answers in every stratum, with its interval and its count; `usual`: most reals' tables."""
-    lines, previous = [], None
+    lines: list[tuple[str, Mapping[str, Any] | None]] = []
+    previous = None
     for row in rows:
         if row["by"] != previous:
             lines.append((STRATA.get(row["by"], row["by"].capitalize()), None))
@@ -177,19 +178,19 @@ def draw_breakdown(path: Path, rows: Sequence[Mapping[str, Any]], usual: str | N
         name = words + (f", {row['label']}" if both else "")
         lines.append((name, row))
     fig, axis = look.figure(1, 1, height=0.8 + 0.24 * len(lines))
-    for i, (_, row) in enumerate(lines):
-        if row is not None:
-            colour = look.COLOURS[row["label"]]
-            if row["right_ci95"]:
-                axis.plot(row["right_ci95"], [i, i], color=colour, linewidth=1.5, alpha=0.6)
-            axis.plot(row["right"], i, "o", color=colour, markersize=5)
-            axis.text(1.03, i, f"{row['count']:,}", fontsize=8, va="center", color=look.MUTED)
+    for i, (_, stratum) in enumerate(lines):
+        if stratum is not None:
+            colour = look.COLOURS[stratum["label"]]
+            if stratum["right_ci95"]:
+                axis.plot(stratum["right_ci95"], [i, i], color=colour, linewidth=1.5, alpha=0.6)
+            axis.plot(stratum["right"], i, "o", color=colour, markersize=5)
+            axis.text(1.03, i, f"{stratum['count']:,}", fontsize=8, va="center", color=look.MUTED)
     axis.set(
         xlim=(0, 1.01), ylim=(max(1, len(lines)) - 0.5, -0.5), xlabel="called what they are, at 0.5 (images at right)"
     )
     axis.set_yticks(range(len(lines)), [name for name, _ in lines], fontsize=8)
-    for text, (_, row) in zip(axis.get_yticklabels(), lines, strict=True):
-        text.set_fontweight("normal" if row else "bold")
+    for text, (_, stratum) in zip(axis.get_yticklabels(), lines, strict=True):
+        text.set_fontweight("normal" if stratum else "bold")
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="x")
     axis.set_title("Where it is right: real in blue-green, fake in red")

@@ -85,7 +85,7 @@ def exhibits(
             if scores[k] >= CALLED:
                 face = outlined(face, shapes[k], REGION_COLOURS[name])
         mask, registered = truth(store, i)
-        if registered:
+        if mask is not None and registered:
             hot = outlined(hot, mask, "white", 1)
         picture = Image.new("RGB", (2 * SIDE, SIDE))
         picture.paste(face, (0, 0))
@@ -143,7 +143,8 @@ def exhibit_sheet(deck: Sequence[Exhibit], title: str, shown: str) -> Figure:
         axes.imshow(np.asarray(exhibit.picture), interpolation="lanczos", aspect="auto")
         axes.set_axis_off()
         fig.text(left / WIDTH, (bottom + 0.06) / height, exhibit.path, fontsize=6, color=MUTED)
-        x, bold = (left + 2.5) / WIDTH, {"fontsize": 8, "fontweight": "bold"}
+        x = (left + 2.5) / WIDTH
+        bold: dict[str, Any] = {"fontsize": 8, "fontweight": "bold"}
         said = LABELS[int(exhibit.probability >= 0.5)]
         fig.text(x, (bottom + 1.28) / height, f"says {said}, {exhibit.probability:.2f}", **bold)
         fig.text(x, (bottom + 1.12) / height, f"is {exhibit.label}", color=COLOURS[exhibit.label], **bold)
@@ -184,6 +185,7 @@ def write_map_sheet(
         for name, heat in heats.items():
             low, high = (0.0, 1.0) if name == "patches" else (float(heat[n].min()), float(heat[n].max()))
             tiles.append(overlay(store.images[i], heat[n], low, high))
+        assert mask is not None, "rows of `fakes`"
         tiles += [outlined(_face(store.images[i]), mask, FAKE, 3)]
         captions += ["picture", *heats, "registered mask" if registered else "average region"]
     title = "Every map on the same fakes; colours run from coldest to hottest, but the patch head's from 0 to 1"

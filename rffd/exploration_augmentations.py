@@ -2,6 +2,7 @@
 
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ def augmentations_sheet(
     single = [name for name in used if name in ALIKE][: count - 1]
     first = [views(square, NO_AUGMENTATION, size, seed, 1)[0]]
     first += [views(square, alone(params, name), size, seed, 1)[0] for name in single]
-    pictures = [*first, *[blank] * (count - len(first))]
+    pictures: list[Any] = [*first, *[blank] * (count - len(first))]
     names = ["as prepared", *(_words(name, params) for name in single), *[""] * (count - len(first))]
     rows = [""]
     for name in used:
@@ -45,7 +46,7 @@ def augmentations_sheet(
 
 def alone(params: AugmentParams, name: str) -> AugmentParams:
     """Only the operation `name`, at its strength; one that is left to chance is made certain."""
-    value = 1.0 if name in CHANCES else getattr(params, name)
+    value: Any = 1.0 if name in CHANCES else getattr(params, name)
     return replace(NO_AUGMENTATION, **{"jpeg_quality": params.jpeg_quality, name: value})
 
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, LinearSegmentedColormap
 
 from rffd.exploration import Exploration, Row, counts, patterns, together
 from rffd.look import COLOURS, DIFFICULTY_COLOURS, FAKE, GRID, INK, MUTED, PAPER, REGION_COLOURS, figure, save
@@ -39,9 +41,9 @@ def draw_counts(rows: Sequence[Row], path: Path) -> None:
     save(fig, path)
 
 
-def _bars(axis, numbers: Mapping[str, int], colours: Mapping[str, str], total: int) -> None:
+def _bars(axis: Axes, numbers: Mapping[str, int], colours: Mapping[str, str], total: int) -> None:
     names = list(numbers)
-    axis.barh(range(len(names)), numbers.values(), color=[colours[name] for name in names], height=0.7)
+    axis.barh(range(len(names)), list(numbers.values()), color=[colours[name] for name in names], height=0.7)
     for y, count in enumerate(numbers.values()):
         axis.annotate(
             f"{count:,}\n{count / total:.0%}", (count, y), (4, 0), textcoords="offset points", va="center", fontsize=8.5
@@ -86,7 +88,7 @@ def draw_regions(rows: Sequence[Row], path: Path) -> None:
     save(fig, path)
 
 
-def _together(axis, table: np.ndarray) -> None:
+def _together(axis: Axes, table: np.ndarray) -> None:
     own = np.maximum(np.diag(table), 1)[:, None]
     share = table / own
     axis.imshow(share, cmap=_white_to(FAKE), vmin=0, vmax=1)
@@ -102,9 +104,7 @@ def _together(axis, table: np.ndarray) -> None:
     axis.set_title("With the row's region,\nhow often the column's")
 
 
-def _white_to(colour: str):
-    from matplotlib.colors import LinearSegmentedColormap
-
+def _white_to(colour: str) -> Colormap:
     return LinearSegmentedColormap.from_list("class", [PAPER, colour])
 
 

@@ -108,7 +108,7 @@ def marked(row: Row, raw: Path, masks: Path) -> Image.Image:
 
 def outlined(tile: Image.Image, mask: Image.Image, colour: str) -> Image.Image:
     """The tile with a line around the bright part of `mask` (L, three times as large, for smooth lines)."""
-    inside = np.uint8(np.asarray(mask) >= 128) * 255
+    inside = (np.asarray(mask) >= 128).astype(np.uint8) * 255
     outer = cv2.dilate(inside, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (6 * LINE + 1, 6 * LINE + 1)))
     line = Image.fromarray(outer - inside).resize(tile.size, Image.Resampling.BOX)
     return Image.composite(Image.new("RGB", tile.size, colour), tile, line)
@@ -161,7 +161,7 @@ def averages_sheet(averages: Mapping[str, np.ndarray]) -> Image.Image:
     share = np.clip(difference / most, -1, 1)[..., None]
     brighter = [np.array(ImageColor.getrgb(COLOURS[label]), dtype=np.float64) for label in LABELS]
     tinted = 255 + np.where(share < 0, -share * (brighter[0] - 255), share * (brighter[1] - 255))
-    pictures = [np.uint8(np.rint(picture)) for picture in (averages["real"], averages["fake"], tinted)]
+    pictures = [np.rint(picture).astype(np.uint8) for picture in (averages["real"], averages["fake"], tinted)]
     names = ["average real", "average fake", f"difference, full colour: {most:.1f} of 255 levels"]
     legend = [(REAL, "reals are brighter"), (FAKE, "fakes are brighter")]
     return sheet(pictures, names, 3, size=2 * SIZE, title="Average faces", colours=[REAL, FAKE, None], legend=legend)

@@ -44,7 +44,7 @@ def find_face(image: Image.Image) -> Face:
     """The largest frontal face of a picture, or the mean box as a share of the smaller side, centred."""
     cv2 = _opencv()
     scale = SEARCH_SIZE / min(image.size)
-    size = tuple(max(1, round(side * scale)) for side in image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     grey = cv2.equalizeHist(np.asarray(image.convert("L").resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)))
     border = round(PADDING * SEARCH_SIZE)
     padded = cv2.copyMakeBorder(grey, border, border, border, border, cv2.BORDER_REPLICATE)

@@ -95,7 +95,7 @@ def extract(grey: np.ndarray, *, side: int, contrast: float, limit: int) -> tupl
     size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
     scaled = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     keep = max(1, round(limit * max(size) / side))
-    found, descriptors = cv2.SIFT_create(keep, 3, contrast, 10).detectAndCompute(scaled, None)
+    found, descriptors = cv2.SIFT.create(keep, 3, contrast, 10).detectAndCompute(scaled, None)
     if not found:
         return np.zeros((0, 4), np.float32), np.zeros((0, LENGTH), np.uint8)
     points = np.array([(p.pt[0], p.pt[1], p.size, np.deg2rad(p.angle), p.response) for p in found])

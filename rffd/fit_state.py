@@ -4,6 +4,7 @@ from pathlib import Path
 
 from accelerate import Accelerator
 from torch import Tensor
+from torch.optim import Optimizer
 
 from rffd.checkpoint import load_checkpoint, save_checkpoint
 from rffd.model import Detector
@@ -13,7 +14,7 @@ from rffd.optimisation import Average
 class FitState:
     """What a checkpoint holds, and the best weights so far."""
 
-    def __init__(self, detector: Detector, optimizer, average: Average | None, accelerator: Accelerator):
+    def __init__(self, detector: Detector, optimizer: Optimizer, average: Average | None, accelerator: Accelerator):
         self.detector, self.optimizer, self.average, self.accelerator = detector, optimizer, average, accelerator
         self.history: list[dict[str, float]] = []
         self.best_epoch = 0
@@ -64,13 +65,13 @@ class FitState:
         self.accelerator.print(f"going on after epoch {len(self.history)}, as saved")
 
 
-def optimizer_tensors(optimizer) -> dict[str, Tensor]:
+def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
     """An optimiser's moments and step counts by name, as a safetensors file takes them."""
     states = optimizer.state_dict()["state"]
     return {f"{index}.{name}": value for index, state in states.items() for name, value in state.items()}
 
 
-def load_optimizer_tensors(optimizer, tensors: dict[str, Tensor]) -> None:
+def load_optimizer_tensors(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
     """Put back what `optimizer_tensors` gave."""
     moments: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():

@@ -41,6 +41,7 @@ def heat_map(answer: Prediction, face_margin: float | None) -> Image.Image:
 def captioned(answer: Prediction, face_margin: float | None) -> Image.Image:
     """Picture and heat map side by side, with the answer in words below."""
     heat = heat_map(answer, face_margin)
+    assert answer.picture is not None, "`predict` was asked for pictures"
     width = max(2 * heat.width + 8, 520)
     canvas = Image.new("RGB", (width, heat.height + STRIP), PAPER)
     canvas.paste(answer.picture, (0, 0))

@@ -7,6 +7,7 @@ Whatever the file holds (palette, alpha, CMYK, grey, 16 bit, EXIF orientation), 
 import io
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -24,7 +25,7 @@ class UnreadableImage(RffdError):
         self.path, self.reason = path, reason
         super().__init__(f"{path}: {reason}")
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.path, self.reason)  # else it can't come back from a worker process
 
 

@@ -135,7 +135,9 @@ def fixed_map(store: Store, rows: list[int]) -> np.ndarray:
     """The map to beat: the same for every picture, the share of the fakes in which each pixel was replaced."""
     total = np.zeros((store.image_size, store.image_size), dtype=np.float32)
     for i in rows:
-        total += truth(store, i)[0]
+        mask, _ = truth(store, i)
+        assert mask is not None, "rows of `fakes`"
+        total += mask
     return total / max(1, len(rows))
 
 
@@ -199,8 +201,8 @@ def deletion(detector: Detector, store: Store, found: Predictions, params: Expla
     for name, ways in sums.items():
         result[name] = {}
         for way, total in ways.items():
-            points = [rounded(value) for value in total / len(rows)]
-            result[name] |= {way: points, f"{way}_area": rounded(area_under(points))}
+            shown = [round(float(value), 6) for value in total / len(rows)]
+            result[name] |= {way: shown, f"{way}_area": rounded(area_under(shown))}
     return result
 
 

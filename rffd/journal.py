@@ -37,7 +37,7 @@ class Journal:
             self._append.release()
         if cut:
             print(f"{path.name}: {cut} torn bytes at the end dropped; what they told is done again", file=sys.stderr)
-        self.storage = JournalStorage(JournalFileBackend(str(path), lock_obj=self._append))  # type: ignore[arg-type]
+        self.storage = JournalStorage(JournalFileBackend(str(path), lock_obj=self._append))  # type: ignore[arg-type]  # a lock by its methods
 
     def close(self) -> None:
         """Let go of the sign of life."""

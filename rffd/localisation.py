@@ -120,6 +120,7 @@ def judged(store: Store, rows: list[int], heats: np.ndarray) -> Iterator[dict[st
     `hit`, and `area`, its chance."""
     for i, heat in zip(rows, heats, strict=True):
         mask, registered = truth(store, i)
+        assert mask is not None, "rows of `fakes`"
         large = enlarge(heat, store.image_size)
         yield {
             "row": i,

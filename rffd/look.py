@@ -10,6 +10,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from cycler import cycler
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
@@ -41,7 +42,7 @@ matplotlib.rcParams.update(
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.axisbelow": True,
-        "axes.prop_cycle": matplotlib.cycler(color=[REAL, FAKE, *REGION_COLOURS.values(), MUTED]),
+        "axes.prop_cycle": cycler(color=[REAL, FAKE, *REGION_COLOURS.values(), MUTED]),
         "grid.color": GRID,
         "grid.linewidth": 0.8,
         "text.color": INK,
@@ -57,7 +58,9 @@ matplotlib.rcParams.update(
 )
 
 
-def figure(rows: int = 1, columns: int = 1, *, width: float = WIDTH, height: float = 3.2, **kwargs: Any) -> tuple:
+def figure(
+    rows: int = 1, columns: int = 1, *, width: float = WIDTH, height: float = 3.2, **kwargs: Any
+) -> tuple[Figure, Any]:
     """A new figure and its axes (as `plt.subplots` returns them), `width` x `height` inches, laid out tightly.
 
     No pyplot: no window system, no figure left open. `kwargs` go to `Figure.subplots`.

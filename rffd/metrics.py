@@ -17,7 +17,7 @@ Figures = dict[str, float | list[float] | None]
 
 BLOCK = 2_000_000  # weights held at once: memory doesn't grow with resamples or images
 MIN_FALSE_POSITIVES = 3  # a rate of x is read off the ROC only where x times the reals is this many images
-PROPORTIONS = {"accuracy": None, "recall": 1, "specificity": 0}  # and the class that each is a share of
+PROPORTIONS = {"accuracy": (0, 1), "recall": (1,), "specificity": (0,)}  # and the classes that each is a share of
 
 
 def scores(
@@ -136,7 +136,7 @@ def interval(values: np.ndarray) -> list[float] | None:
     defined = values[np.isfinite(values)]
     if 2 * len(defined) <= len(values):
         return None
-    return [rounded(v) for v in np.percentile(defined, [2.5, 97.5])]
+    return [round(float(v), 6) for v in np.percentile(defined, [2.5, 97.5])]
 
 
 def share_interval(share: float, groups: int, values: np.ndarray) -> list[float] | None:
@@ -148,8 +148,8 @@ def share_interval(share: float, groups: int, values: np.ndarray) -> list[float]
     if not groups or not np.isfinite(share):
         return None
     if share in (0, 1):
-        room = rounded(0.025 ** (1 / groups))
-        return [room, 1.0] if share == 1 else [0.0, rounded(1 - room)]
+        room = round(float(0.025 ** (1 / groups)), 6)
+        return [room, 1.0] if share == 1 else [0.0, round(1 - room, 6)]
     return interval(values)
 
 
@@ -199,7 +199,7 @@ def figures(
         if not spread or not np.isfinite(share):
             result[f"{name}_ci95"] = None
         elif name in PROPORTIONS:
-            inside = np.asarray(groups)[np.isin(labels, [0, 1] if PROPORTIONS[name] is None else [PROPORTIONS[name]])]
+            inside = np.asarray(groups)[np.isin(labels, PROPORTIONS[name])]
             result[f"{name}_ci95"] = share_interval(share, len(np.unique(inside)), spread[name])
         else:
             result[f"{name}_ci95"] = interval(spread[name])

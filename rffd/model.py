@@ -83,7 +83,7 @@ class Detector(nn.Module):
         self.vit, self.region_pool = vit, region_pool
         where = None
         if region_pool == "regions":
-            grid = vit.config.image_size // vit.config.patch_size
+            grid = _side(vit.config.image_size) // _side(vit.config.patch_size)
             fine = torch.from_numpy(region_masks(8 * grid, contract.face_margin))  # on few patches, none may be hit
             masks = nn.functional.avg_pool2d(fine, 8).flatten(1)
             where = masks / masks.sum(dim=1, keepdim=True)
@@ -94,12 +94,12 @@ class Detector(nn.Module):
     @property
     def image_size(self) -> int:
         """Pixels a side of the model's input."""
-        return self.vit.config.image_size
+        return _side(self.vit.config.image_size)
 
     @property
     def patch_size(self) -> int:
         """Pixels a side of a patch."""
-        return self.vit.config.patch_size
+        return _side(self.vit.config.patch_size)
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """[B, 3, H, W] in 0..1 to the statistics that the backbone was trained with."""
@@ -148,8 +148,8 @@ def new_detector(
     vit = ViTForImageClassification.from_pretrained(
         backbone, config=config, ignore_mismatched_sizes=True, use_safetensors=True
     )
-    nn.init.zeros_(vit.classifier.weight)
-    nn.init.zeros_(vit.classifier.bias)
+    for numbers in vit.classifier.parameters():
+        nn.init.zeros_(numbers)
     if image_size is not None and image_size != config.image_size:
         resize_positions(vit, image_size)
     layers = vit.vit.layers
@@ -161,7 +161,7 @@ def new_detector(
 
 def resize_positions(vit: ViTForImageClassification, image_size: int) -> None:
     """Interpolate the position embeddings (bicubic) to `image_size` pixels and record it in the config."""
-    patch = vit.config.patch_size
+    patch = _side(vit.config.patch_size)
     if image_size % patch:
         raise RffdError(f"'fit.image_size' is {image_size}; it must be a multiple of the patch size, {patch}")
     embeddings = vit.vit.embeddings
@@ -220,6 +220,12 @@ def load_detector(folder: Path) -> Detector:
     except (OSError, KeyError, json.JSONDecodeError) as error:
         raise RffdError(f"{folder}: not a detector of this project ({' '.join(str(error).split())})") from error
     return detector.eval()
+
+
+def _side(size: int | list[int] | tuple[int, int]) -> int:
+    """A side in pixels: `transformers` allows pairs, but the backbone stage lets none through."""
+    assert isinstance(size, int)
+    return size
 
 
 def _quieten() -> None:

@@ -4,6 +4,7 @@ import resource
 import sys
 import time
 import warnings
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,8 +51,8 @@ class Monitor:
         self.bar.__enter__()
         return self
 
-    def __exit__(self, *details: object) -> None:
-        self.bar.__exit__(*details)  # type: ignore[arg-type]
+    def __exit__(self, *details: Any) -> None:
+        self.bar.__exit__(*details)
 
     def advance(self, samples: int, loss: torch.Tensor) -> None:
         """Take note of one pass over `samples` samples; `loss` is read only where it is shown."""

@@ -51,4 +51,4 @@ def parse_name(path: PurePath | str, label: str) -> Name:
         if bits != "111":
             return Name(match[1], int(match[2]), None, f"three bits ({bits}), ambiguous: left empty")
         bits, note = "1111", "three bits (111) in the name, read as 1111"
-    return Name(match[1], int(match[2]), tuple(int(bit) for bit in bits), note)  # type: ignore[arg-type]
+    return Name(match[1], int(match[2]), tuple(int(bit) for bit in bits), note)  # type: ignore[arg-type]  # four, as matched

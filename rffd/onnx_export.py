@@ -65,6 +65,7 @@ def export_onnx(detector: Detector, path: Path) -> None:
             )
     finally:
         detector.vit.set_attn_implementation(kind)
+    assert program is not None, "without `f` the exporter returns it"
     model = program.model_proto
     _without_traces(model)
     onnx.checker.check_model(model)

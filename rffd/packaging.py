@@ -125,8 +125,8 @@ def rule_of(details: Mapping[str, Any]) -> Rule:
 @torch.no_grad()
 def fold_temperature(detector: Detector, temperature: float) -> None:
     """Divide the classifier's weights and bias by `temperature`, in place: its softmax is then calibrated."""
-    detector.vit.classifier.weight /= temperature
-    detector.vit.classifier.bias /= temperature
+    for numbers in detector.vit.classifier.parameters():
+        numbers.div_(temperature)
 
 
 def plain_gap(folder: Path, predictions: Path, raw: Path, count: int) -> dict[str, float]:

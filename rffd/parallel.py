@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
@@ -42,7 +42,7 @@ def spread(
         # spawn: OpenCV and BLAS threads of this process don't survive a fork
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
-            waiting: collections.deque = collections.deque()
+            waiting: collections.deque[Future[list[R]]] = collections.deque()
             pieces = _pieces(items, chunk)
             try:
                 while True:
@@ -66,7 +66,8 @@ def in_threads(function: Callable[[T], R], items: Sequence[T], *, workers: int |
     items a worker are under way at any time.
     """
     workers = workers or cores()
-    pool, waiting, left = ThreadPoolExecutor(workers), collections.deque(), iter(items)
+    pool, left = ThreadPoolExecutor(workers), iter(items)
+    waiting: collections.deque[Future[R]] = collections.deque()
     try:
         while True:
             for item in itertools.islice(left, 2 * workers - len(waiting)):
@@ -90,6 +91,7 @@ def _run(function: Callable[[T], R], piece: Sequence[T]) -> list[R]:
 def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     parent = multiprocessing.parent_process()
+    assert parent is not None
 
     def follow() -> None:
         parent.join()  # returns when the parent is gone, killed or not

@@ -57,7 +57,7 @@ def _section(name: str, path: Path) -> dict[str, Any]:
 def build(cls: type[T], values: dict[str, Any], where: str) -> T:
     """Make the dataclass `cls` from `values`, checking names and types; `where` names them in errors."""
     hints = typing.get_type_hints(cls)
-    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]  # a dataclass, as said
     for key in values:
         if key not in fields:
             close = difflib.get_close_matches(str(key), fields, n=1)
@@ -89,7 +89,7 @@ def convert(value: Any, kind: Any, where: str) -> Any:
             return value
         raise ParamError(f"'{where}' is {value!r}; use one of: {', '.join(map(str, arguments))}")
     if dataclasses.is_dataclass(kind) and isinstance(value, dict):
-        return build(kind, value, where)  # type: ignore[arg-type]
+        return build(kind, value, where)  # type: ignore[arg-type]  # a class: `get_type_hints` gives no instance
     if origin is list and isinstance(value, list):
         return [convert(item, arguments[0], f"{where}[{i}]") for i, item in enumerate(value)]
     if origin is dict and isinstance(value, dict):

@@ -89,7 +89,7 @@ def _cloud(rng: np.random.Generator, shape: tuple[int, ...], grain: float) -> np
     return cv2.resize(rng.standard_normal(cells, dtype=np.float32), shape[::-1], interpolation=cv2.INTER_CUBIC)
 
 
-def _bell(x: np.ndarray, centre: float, width: float) -> np.ndarray:
+def _bell(x: np.ndarray, centre: float | np.ndarray, width: float | np.ndarray) -> np.ndarray:
     return np.exp(-(((x - centre) / width) ** 2))
 
 
@@ -190,7 +190,9 @@ def _mouth(t: Traits, g: Grid, picture: np.ndarray, shade: np.ndarray, x: float)
     shade[:, *where] *= 1 - 0.22 * _bell(p.x, x, half * 0.6) * _bell(p.y, 0.84 + full * 1.15, 0.02)
 
 
-def _surroundings(t: Traits, g: Grid, rng: np.random.Generator, where: tuple, face: np.ndarray) -> np.ndarray:
+def _surroundings(
+    t: Traits, g: Grid, rng: np.random.Generator, where: tuple[slice, ...], face: np.ndarray
+) -> np.ndarray:
     """Lay the face over neck, clothes, hair and a background out of focus."""
     x, y, unit, across = g.x, g.y, g.unit, np.abs(g.x - 0.5)
     shape, lean, lit = (len(y), x.shape[1]), 0.02 * (2 * t["yaw"] - 1), (2 * t["light_x"] - 1) * (x - 0.5)

@@ -86,7 +86,7 @@ def _mask(bits: np.ndarray, size: int, margin: float | None, dice: np.random.Gen
     waves = [cv2.resize(field, (OUTLINE, OUTLINE), interpolation=cv2.INTER_CUBIC) for field in wobble]
     x, y = (x - left) / side + waves[0], (y - top) / side + waves[1]
     inside = np.zeros((OUTLINE, OUTLINE), np.float32)
-    for cx, cy, width, height in region_blobs(tuple(bits.astype(int).tolist())):  # type: ignore[arg-type]
+    for cx, cy, width, height in region_blobs(tuple(bits.astype(int).tolist())):
         dx, dy = dice.normal(0, PLACE, 2)
         stretch_x, stretch_y = np.exp(dice.normal(0, STRETCH, 2)) / 2
         inside[((x - cx - dx) / (width * stretch_x)) ** 2 + ((y - cy - dy) / (height * stretch_y)) ** 2 < 1] = 1
@@ -121,7 +121,9 @@ def _coarse(image: np.ndarray) -> np.ndarray:
 def _moved(image: np.ndarray, unit: float, dice: np.random.Generator) -> np.ndarray:
     """Turned, scaled and shifted a little about its middle."""
     middle = len(image) / 2
-    matrix = cv2.getRotationMatrix2D((middle, middle), dice.normal(0, 3), float(np.exp(dice.normal(0, 0.04))))
+    matrix: np.ndarray = cv2.getRotationMatrix2D(
+        (middle, middle), dice.normal(0, 3), float(np.exp(dice.normal(0, 0.04)))
+    )
     matrix[:, 2] += dice.normal(0, 0.015, 2) * unit
     return cv2.warpAffine(image, matrix, image.shape[1::-1], flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
 
@@ -145,12 +147,12 @@ def _colours(
     membrane = (cv2.GaussianBlur(apart * seam, (0, 0), reach) + 0.02 * even) / (
         cv2.GaussianBlur(seam[..., 0], (0, 0), reach)[..., None] + 0.02
     )
-    near = cv2.GaussianBlur(low_mask, (0, 0), dice.uniform(*DECAY) * step)
+    near: np.ndarray = cv2.GaussianBlur(low_mask, (0, 0), dice.uniform(*DECAY) * step)
     near = (near / max(float(near.max()), 1e-6))[..., None]
     shift = near * _offset(dice, SHIFT_GREY, SHIFT_COLOUR)
     inside = membrane + shift + _offset(dice, MATCH_GREY, MATCH_COLOUR)
     size = base.shape[1::-1]
-    return tuple(cv2.resize(a.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) for a in (inside, shift))  # type: ignore[return-value]
+    return tuple(cv2.resize(a.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) for a in (inside, shift))
 
 
 def _offset(dice: np.random.Generator, grey: float, colour: float) -> np.ndarray:

@@ -205,7 +205,7 @@ def verify(plan: Plan, revision: str) -> None:
 
 def read_remote(repository: str, kind: str = "model") -> Remote:
     """What the Hub holds under that name, as far as the token may see it."""
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, RepoFile
     from huggingface_hub.errors import RepositoryNotFoundError
 
     def call() -> Remote:
@@ -218,7 +218,7 @@ def read_remote(repository: str, kind: str = "model") -> Remote:
             files = {
                 entry.path: ("sha256", entry.lfs.sha256) if entry.lfs else ("git", entry.blob_id)
                 for entry in api.list_repo_tree(repository, recursive=True, revision=info.sha, repo_type=kind)
-                if hasattr(entry, "blob_id")
+                if isinstance(entry, RepoFile)
             }
             tags = {tag.name: tag.target_commit for tag in api.list_repo_refs(repository, repo_type=kind).tags}
             return Remote(info.sha, info.private, files, tags)

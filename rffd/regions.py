@@ -61,4 +61,4 @@ def region_blobs(bits: tuple[int, int, int, int]) -> list[tuple[float, float, fl
 
 def region_masks(size: int, face_margin: float | None) -> np.ndarray:
     """The four single regions' average masks, [4, size, size] float32, in the order of `REGIONS`."""
-    return np.stack([prior_mask(tuple(int(i == k) for i in range(4)), size, face_margin) for k in range(len(REGIONS))])  # type: ignore[arg-type]
+    return np.stack([prior_mask(tuple(int(i == k) for i in range(4)), size, face_margin) for k in range(len(REGIONS))])

@@ -5,7 +5,7 @@ Pictures are changed as photographs, before they are prepared for the model.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
@@ -77,14 +77,14 @@ def messenger(image: Image.Image, passes: int, scale: float, quality: int) -> Im
 
 
 def _scaled(image: Image.Image, scale: float) -> Image.Image:
-    size = tuple(max(1, round(side * scale)) for side in image.size)
-    return image.resize(size, Image.Resampling.BICUBIC)  # type: ignore[arg-type]
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.resize(size, Image.Resampling.BICUBIC)
 
 
 def degradations(params: RobustnessParams) -> dict[str, Variant]:
     """Every point of every curve, named `kind level`."""
     scale, quality = params.messenger_scale, params.messenger_quality
-    changes = {
+    changes: dict[str, tuple[list[Any], Callable[..., Image.Image]]] = {
         "jpeg": (params.jpeg, lambda image, random, level: reencode(image, level)),
         "resize": (params.resize, lambda image, random, level: resize_and_back(image, level)),
         "blur": (params.blur, lambda image, random, level: blur(image, level)),

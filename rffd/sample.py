@@ -128,6 +128,7 @@ def other_person(traits: Traits, mismatch: float, rng: np.random.Generator) -> T
 
 def _forge(base: np.ndarray, traits: Traits, name: Name, size: int, rng: np.random.Generator) -> np.ndarray:
     """Blend regions of another portrait into `base`."""
+    assert name.difficulty is not None and name.bits is not None, "a fake that is drawn has a name that tells both"
     where, grid = Grid.canvas(size).part(*HEAD)
     other = other_person(traits, MISMATCH[name.difficulty], rng)
     donor, old = draw_portrait(other, int(rng.integers(2**31)), size, head_only=True), base[:, *where]

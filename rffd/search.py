@@ -118,7 +118,7 @@ def best_of(outcomes: Sequence[Outcome], direction: str) -> Outcome:
             f"search: none of {len(outcomes)} trials was completed" + (f"; the last: {notes[-1]}" if notes else "")
         )
     sign = 1 if direction == "maximize" else -1
-    return max(complete, key=lambda outcome: (sign * outcome.value, -outcome.number))  # type: ignore[operator]
+    return max(complete, key=lambda outcome: (sign * outcome.value, -outcome.number))  # type: ignore[operator]  # complete: has one
 
 
 def metrics_of(outcomes: Sequence[Outcome], direction: str) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def trial_rows(
     rows, best = [], None
     better = max if direction == "maximize" else min
     for outcome in outcomes:
-        if outcome.state == "complete":
+        if outcome.state == "complete" and outcome.value is not None:
             best = outcome.value if best is None else better(best, outcome.value)
         own = {"number": outcome.number, "state": outcome.state, "value": outcome.value, "best": best}
         rows.append({**own, "epochs": len(outcome.curve), **outcome.values, "note": outcome.note})
@@ -173,13 +173,15 @@ def summary(
     values = ", ".join(f"{name} {_short(value)}" for name, value in sorted(best.values.items()))
     first = outcomes[0].value
     lines = [f"best: trial {best.number}, validation {params.metric} {best.value:.4f} with {values}"]
-    error = standard_error(params.metric, best.value or 0.0, reals, fakes)
-    gain = f"{abs((best.value or 0.0) - first):.4f} better than the first trial" if first is not None else "alone"
+    reached = best.value or 0.0
+    error = standard_error(params.metric, reached, reals, fakes)
+    gain = f"{abs(reached - first):.4f} better than the first trial" if first is not None else "alone"
     if best.number == 0:
         gain = "the first trial itself: fit's own values stand"
     sure = f"one standard error on {reals + fakes} images is {error:.4f}" if error else "log loss has no simple error"
-    equals = [o for o in outcomes if o.state == "complete" and error and abs(o.value - best.value) <= error]
-    lines.append(f"how sure: {gain}; {sure}" + (f"; {len(equals)} trials are within it" if error else ""))
+    values_reached = [o.value for o in outcomes if o.state == "complete" and o.value is not None]
+    equals = sum(abs(value - reached) <= error for value in values_reached) if error else 0
+    lines.append(f"how sure: {gain}; {sure}" + (f"; {equals} trials are within it" if error else ""))
     ranked = sorted(importances.items(), key=lambda item: -item[1])
     told = ", ".join(f"{name} {share:.0%}" for name, share in ranked) or "too few complete trials to say"
     lines.append(f"what mattered: {told}")

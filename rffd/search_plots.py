@@ -39,7 +39,7 @@ def history(outcomes: Sequence[Outcome], label: str, direction: str, path: Path)
     fig, axes = figure()
     complete = _complete(outcomes)
     better = np.maximum if direction == "maximize" else np.minimum
-    numbers, values = [o.number for o in complete], [o.value for o in complete]
+    numbers, values = [o.number for o, _ in complete], [value for _, value in complete]
     axes.scatter(numbers, values, color=REAL, s=24, zorder=3, label="complete")
     for state, colour in LEFT.items():
         left = [o for o in outcomes if o.state == state and o.value is not None]
@@ -86,9 +86,9 @@ def slices(outcomes: Sequence[Outcome], dimensions: Sequence[Dimension], label: 
     fig, grid = figure(rows, columns, height=2.6 * rows, squeeze=False, sharey=True)
     complete = _complete(outcomes)
     for axes, dimension in zip(grid.flat, dimensions, strict=False):
-        places = [_place(o.values[dimension.name], dimension) for o in complete]
-        age = [o.number for o in complete]
-        axes.scatter(places, [o.value for o in complete], c=age, cmap="viridis_r", s=22, edgecolor=INK, linewidth=0.3)
+        places = [_place(o.values[dimension.name], dimension) for o, _ in complete]
+        values, age = [value for _, value in complete], [o.number for o, _ in complete]
+        axes.scatter(places, values, c=age, cmap="viridis_r", s=22, edgecolor=INK, linewidth=0.3)
         for o in outcomes:
             if o.state == "pruned":
                 axes.plot(_place(o.values[dimension.name], dimension), o.value, "x", color=MUTED, markersize=4)
@@ -116,12 +116,12 @@ def parallel(
     """One line a complete trial through all tunables to its value; the best third stands out."""
     fig, axes = figure(height=3.6)
     sign = 1 if direction == "maximize" else -1
-    ranked = sorted(_complete(outcomes), key=lambda o: sign * o.value)  # type: ignore[operator]
-    values = [o.value for o in ranked] or [0.0]
+    ranked = sorted(_complete(outcomes), key=lambda pair: sign * pair[1])
+    values = [value for _, value in ranked] or [0.0]
     low, high = min(values), max(values)
-    for rank, outcome in enumerate(ranked):
+    for rank, (outcome, value) in enumerate(ranked):
         heights = [_share(outcome.values[d.name], d) for d in dimensions]
-        heights.append((outcome.value - low) / (high - low) if high > low else 0.5)
+        heights.append((value - low) / (high - low) if high > low else 0.5)
         best = rank >= len(ranked) * 2 / 3
         axes.plot(heights, color=REAL if best else GRID, alpha=0.9, linewidth=1.4, zorder=2 + best)
     for place, dimension in enumerate(dimensions):
@@ -149,8 +149,9 @@ def bars(importances: Mapping[str, float], path: Path) -> None:
     save(fig, path)
 
 
-def _complete(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    return [outcome for outcome in outcomes if outcome.state == "complete"]
+def _complete(outcomes: Sequence[Outcome]) -> list[tuple[Outcome, float]]:
+    """The complete trials, each with its value."""
+    return [(o, o.value) for o in outcomes if o.state == "complete" and o.value is not None]
 
 
 def _legend(axes: Axes) -> None:
@@ -162,10 +163,10 @@ def _legend(axes: Axes) -> None:
 def _limit(axes: Axes, outcomes: Sequence[Outcome]) -> None:
     """Keep one wild value from flattening all others: show the middle 90 % and every complete trial's value."""
     told = [v for o in outcomes for v in o.curve.values() if np.isfinite(v)]
-    told += [o.value for o in _complete(outcomes)]  # type: ignore[misc]
+    kept = [value for _, value in _complete(outcomes)]
+    told += kept
     if told:
         low, high = np.percentile(told, [5, 95])
-        kept = [o.value for o in _complete(outcomes)]
         low, high = min([low, *kept]), max([high, *kept])
         axes.set_ylim(low - 0.06 * (high - low + 1e-6), high + 0.06 * (high - low + 1e-6))
 

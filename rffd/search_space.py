@@ -31,7 +31,7 @@ class Dimension:
         if self.choices is not None:
             return value in self.choices
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        return number and self.low <= value <= self.high  # type: ignore[operator]
+        return number and self.low <= value <= self.high
 
     def draw(self, trial: Any) -> Any:
         """Ask an Optuna trial for a value."""
@@ -85,7 +85,7 @@ def overlay(params: T, values: Mapping[str, Any], where: str = "fit") -> T:
             changes[head] = convert(value, hint, f"{where}.{name}")
     for head, inner in nested.items():
         changes[head] = overlay(getattr(params, head), inner, f"{where}.{head}")
-    return dataclasses.replace(params, **changes)  # type: ignore[type-var]
+    return dataclasses.replace(params, **changes)  # type: ignore[type-var]  # a parameters dataclass
 
 
 def value_of(params: Any, name: str) -> Any:
@@ -97,7 +97,7 @@ def value_of(params: Any, name: str) -> Any:
 
 def _flat(space: Mapping[str, Any], where: str) -> dict[str, dict[str, Any]]:
     """Specifications by dotted name, whether written dotted or nested."""
-    flat = {}
+    flat: dict[str, dict[str, Any]] = {}
     for name, spec in space.items():
         if not isinstance(spec, dict) or not spec:
             raise ParamError(f"'{where}.{name}' is {spec!r}; a range {{low, high, log}} or a set {{choices}} is needed")

@@ -209,7 +209,7 @@ def _writing(raw: Path) -> Iterator[Path]:
         ) from error
 
 
-def _check(counts: Counter, expect: ExpectParams | None, origin: str) -> None:
+def _check(counts: Counter[str], expect: ExpectParams | None, origin: str) -> None:
     for label in LABELS:
         number = getattr(expect, label) if expect else None
         if number is not None and counts[label] != number:

@@ -61,7 +61,7 @@ def split(rows: Sequence[Row], params: SplitParams) -> dict[str, str]:
         if row["status"] == OK:
             members.setdefault(row["group"], []).append(row)
     usual = usual_signature(rows)
-    strata: dict[tuple, list[str]] = {}
+    strata: dict[tuple[str, ...], list[str]] = {}
     for group, images in members.items():
         strata.setdefault(_stratum(images, usual), []).append(group)
     placed = {}

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from ruamel.yaml import YAML
 
@@ -46,8 +46,9 @@ def summarise(dvc_yaml: Path, targets: dict[str, float]) -> None:
 
 def _table(now: dict[str, Any], committed: dict[str, Any] | None, targets: dict[str, float]) -> Table:
     table = Table(title="Real and Fake Face Detection", title_justify="left")
-    for name, justify in (("", "left"), ("validation", "right"), ("test", "right"), ("95 % interval", "left"),
-                          ("target", "left"), ("committed", "right")):  # fmt: skip
+    columns: dict[str, JustifyMethod] = {"": "left", "validation": "right", "test": "right", "95 % interval": "left",
+                                         "target": "left", "committed": "right"}  # fmt: skip
+    for name, justify in columns.items():
         table.add_column(name, justify=justify)
     for key, label in FIGURES.items():
         low, high = now["test"].get(f"{key}_ci95") or (None, None)

@@ -2,7 +2,9 @@
 
 import gc
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -38,7 +40,7 @@ def make_objective(params: SearchParams, fit_params: FitParams, train: Store, va
     """The validation metric of a fit of `search.epochs` with the drawn values, told after every epoch."""
     name = f"val_{params.metric}"
 
-    def objective(values, report):  # type: ignore[no-untyped-def]
+    def objective(values: dict[str, Any], report: Callable[[int, float], None]) -> float:
         try:
             fitted = fit(
                 train,

@@ -20,7 +20,7 @@ FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 UNUSED = ("classifier.", "pooler.", "vit.pooler.", "decoder.", "vit.embeddings.mask_token", "embeddings.mask_token")
 # What `transformers.ViTConfig` assumes where a config.json is silent.
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "attention_probs_dropout_prob": 0.0,
     "hidden_act": "gelu",
     "hidden_dropout_prob": 0.0,
