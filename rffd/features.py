@@ -66,7 +66,7 @@ class Features:
 
     def _read(self, name: str, kind: type, width: int, start: int, stop: int) -> np.ndarray:
         size = width * np.dtype(kind).itemsize
-        values = np.fromfile(self.folder / name, kind, (stop - start) * width, offset=start * size)
+        values: np.ndarray = np.fromfile(self.folder / name, kind, (stop - start) * width, offset=start * size)
         return values.reshape(-1, width)
 
 

@@ -37,7 +37,8 @@ def draw_pair(seed: int, index: int, size: int) -> Pair:
     other = other_traits(own, rng, ALIKE if matched else np.ones(TRAITS))
     donor = draw_head(layout, other, rng, size)
     if rng.random() < 0.7:
-        moved = cv2.getRotationMatrix2D((size / 2, size / 2), rng.normal(0, 1.5), rng.uniform(0.96, 1.04))
+        middle = (size / 2, size / 2)
+        moved: np.ndarray = cv2.getRotationMatrix2D(middle, rng.normal(0, 1.5), rng.uniform(0.96, 1.04))
         moved[:, 2] += rng.normal(0, 0.015 * size, 2)
         donor = np.stack(
             [cv2.warpAffine(plane, moved, (size, size), borderMode=cv2.BORDER_REFLECT_101) for plane in donor]

@@ -58,11 +58,11 @@ def match(features: Features, a: int, b: int, mirrored: bool, tolerance: float) 
         return None
     ends = pb[j][chosen, :2], pa[i][chosen, :2]
     matrix, _ = cv2.estimateAffinePartial2D(*ends, method=cv2.RANSAC, ransacReprojThreshold=tolerance)
-    everything = np.nonzero(similar > ALIKE)
+    all_i, all_j = np.nonzero(similar > ALIKE)
     for _ in range(3):  # a feature whose best match was another one counts too, once it fits
         if matrix is None or not 0.05 < np.hypot(matrix[0, 0], matrix[1, 0]) < 20:
             return None
-        k, m = _laid(similar, *everything, pa, pb, matrix, tolerance)
+        k, m = _laid(similar, all_i, all_j, pa, pb, matrix, tolerance)
         if len(k) < FEWEST:
             return None
         matrix = similarity(pb[m, :2], pa[k, :2])

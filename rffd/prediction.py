@@ -74,7 +74,7 @@ def open_package(folder: Path, *, threads: int | None = None) -> Package:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises classes of its own, which have no common parent but this
         raise RffdError(f"{folder}: not a complete package ({' '.join(str(error).split())})") from error
-    return Package(folder, session, contract, rule, size, np.float32(mean), np.float32(std))
+    return Package(folder, session, contract, rule, size, np.asarray(mean, np.float32), np.asarray(std, np.float32))
 
 
 def score(package: Package, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -205,7 +205,7 @@ class Pretraining:
         loss = total_loss(outputs, targets, counts, 0.0, params.zone_weight, params.patch_weight)
         own, other = torch.from_numpy(pairs.traits[rows]).repeat_interleave(2, dim=0).to(self.device).unbind(1)
         wanted = own[:, None] + (other - own)[:, None] * shares.flatten(1)[..., None]
-        told: Tensor = self.detector.heads.traits(outputs.tokens[:, 1:])  # type: ignore[operator]
+        told: Tensor = self.detector.heads.traits(outputs.tokens[:, 1:])  # type: ignore[operator]  # a third head, added above
         return loss + params.trait_weight * F.mse_loss(told, wanted)
 
     def judge(self, held_out: Pairs) -> dict[str, float]:

@@ -33,7 +33,7 @@ def rounds_of_pairs(seed: int, first: int, rounds: int, count: int, size: int, c
     """The `count` pairs of each round from `first` on, two rounds drawn ahead."""
     # spawn: OpenCV and BLAS threads of this process don't survive a fork
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=keep_freed_memory) as pool:
-        ahead: list[Future] = []
+        ahead: list[Future[Pairs]] = []
         for number in range(first, rounds):
             for later in range(number + len(ahead), min(number + 2, rounds)):
                 ahead.append(pool.submit(draw_pairs, seed, later * count, count, size, cells))

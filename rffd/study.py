@@ -24,7 +24,12 @@ from rffd.search_space import Dimension
 
 STARTUP = 5  # trials drawn at random before the sampler learns; ten, as is usual, leave a short search none
 POLL = 0.5  # seconds between looks at other workers' trials, once none is left to claim
-STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+State = Literal["complete", "pruned", "failed"]
+STATES: dict[TrialState, State] = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
 Objective = Callable[[dict[str, Any], Callable[[int, float], None]], float]
 Way = Journal | Postgres
 
@@ -54,7 +59,7 @@ class Outcome:
     """What became of a trial; `curve` is its reported value by epoch, `note` why it failed, `seconds` its time."""
 
     number: int
-    state: Literal["complete", "pruned", "failed"]
+    state: State
     value: float | None
     values: dict[str, Any]
     curve: dict[int, float]
