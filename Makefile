@@ -12,7 +12,7 @@ export RFFD_SCRATCH ?= $(CURDIR)/.scratch
 export DVC_NO_ANALYTICS := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup repro real test check lint types bench compare deps reference
+.PHONY: help setup repro real test check lint coverage bench compare deps reference
 
 help:  ## this list
 	@echo "Real and Fake Face Detection. Start with: make repro"
@@ -51,11 +51,11 @@ test: setup  ## every test
 check: setup  ## the fast tests
 	@python -m pytest -m "not slow and not system" -n auto -q
 
-lint: setup  ## style and format
-	@ruff check . && ruff format --check .
+lint: setup  ## style, format, and the types of rffd/
+	@ruff check . && ruff format --check . && mypy rffd
 
-types: setup  ## static types of rffd/
-	@mypy rffd
+coverage: setup  ## every test, then the lines and branches that none ran: make coverage [TESTS=tests/test_names.py]
+	@python -m pytest --cov $(TESTS)
 
 bench: setup  ## measure speed, as ratios, and write benchmarks/RESULTS.md
 	@python -m benchmarks

@@ -22,6 +22,7 @@ NOT_RUN_HERE = {
     "make test": "this is it",
     "make check": "a part of make test",
     "make lint": "CI runs it beside make test",
+    "make coverage": "every test once more, slower",
     "make setup": "make test begins with it; another environment would cost minutes",
     "make real": "needs Kaggle, the Hub and a GPU; with DATA and BACKBONE it is run",
     "pip install -e '.[s3]' -c constraints.txt": "the tests' own environment has it",

@@ -1,5 +1,6 @@
 """What the project shows to git hosts, hooks and citers: each file parses, and says what it should."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -38,7 +39,7 @@ def test_the_guard_refuses_weights_anywhere_but_where_they_are_embedded(tmp_path
 def test_hooks_are_local_and_their_programs_exist():
     hooks = [hook for repo in load(".pre-commit-config.yaml")["repos"] for hook in repo["hooks"]]
     assert {repo["repo"] for repo in load(".pre-commit-config.yaml")["repos"]} == {"local"}
-    assert {"ruff-check", "ruff-format", "large-files"} <= {hook["id"] for hook in hooks}
+    assert {"ruff-check", "ruff-format", "types", "large-files"} <= {hook["id"] for hook in hooks}
     for hook in hooks:
         assert shutil.which(hook["entry"].split()[0].removeprefix(".venv/bin/")), hook["id"]
         for module in re.findall(r"-m (tests[.\w]+)|(tests/\w+\.py)", hook["entry"]):
@@ -68,6 +69,12 @@ def test_ci_lints_and_tests():
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
     called = {target for line in re.findall(r"^make (.+)$", script, re.MULTILINE) for target in line.split()}
     assert {"lint", "test"} <= called <= make_targets()
+    command = ["make", "-n", "-o", ".venv/.ready", "lint"]
+    lint = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "MAKEFLAGS": ""}, capture_output=True, text=True, check=True
+    )
+    for each in ("ruff check .", "ruff format --check .", "mypy rffd"):
+        assert each in lint.stdout, each
 
 
 def test_the_citation_is_of_this_version():
