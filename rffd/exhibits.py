@@ -130,12 +130,12 @@ def write_exhibits(
 
 def exhibit_sheet(deck: Sequence[Exhibit], title: str, shown: str) -> Figure:
     """Exhibits two a row: face, heat, and bars of the four region scores; a dot marks what really was replaced."""
-    columns, room, line, head = 2, WIDTH / 2, 1.5, 0.62  # inches
+    columns, room, line, head = 2, WIDTH / 2, 1.5, 0.75  # inches
     height = head + -(-len(deck) // columns) * line
     fig = Figure(figsize=(WIDTH, height), dpi=DPI)
     fig.text(0.01, 1 - 0.1 / height, title, fontsize=12, fontweight="bold", va="top")
     scale = "from 0 to 1" if shown == "patches" else "each picture by itself"
-    note = f"Heat: {MAPS[shown]}, {scale}. White line: registered mask. Dot: really replaced."
+    note = f"Heat: {MAPS[shown]}, {scale}.\nWhite line: registered mask. Dot: really replaced."
     fig.text(0.01, 1 - 0.34 / height, note, fontsize=8, color=MUTED, va="top")
     for n, exhibit in enumerate(deck):
         left, bottom = n % columns * room + 0.08, height - head - (n // columns + 1) * line
