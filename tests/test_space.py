@@ -12,7 +12,7 @@ from rffd.space import LIBRARY, REQUIREMENTS, START, modules, write_space
 from tests.pipeline_code import ROOT
 
 NOT_CALLED = {"ruamel"}  # reads params.yaml, which a page has not
-BROUGHT = {"gradio", "httpx2"}  # by the Space's sdk_version, by huggingface_hub
+BROUGHT = {"gradio", "httpx2", "cycler"}  # by the Space's sdk_version, by huggingface_hub, by matplotlib
 
 
 @pytest.fixture

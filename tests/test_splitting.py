@@ -4,7 +4,7 @@ import dataclasses
 from collections import Counter
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from rffd.errors import RffdError
@@ -79,7 +79,8 @@ def test_every_usable_image_is_placed_and_no_group_divided(rows, seed, share):
     assert all(len(side) == 1 for side in sides.values())
 
 
-@settings(deadline=None, max_examples=100)
+# Small collections often can't be split at all, which other tests hold: now and then many of them come in a row.
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.filter_too_much])
 @given(collections(), st.integers(0, 20), images, st.sampled_from([None, 1, 3]))
 def test_a_new_image_moves_at_most_one_group_a_stratum_at_each_boundary(rows, seed, new, fold):
     params = dataclasses.replace(PARAMS, seed=seed, val=0.2, test=0.2, folds=fold and 4, fold=fold)
