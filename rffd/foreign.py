@@ -8,7 +8,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from rffd.scenes import CAMERA, NAMES, TRAITS, Layout, blurred, draw_head, draw_layout, expose, power, vector
+from rffd.brush import blurred, power, vector
+from rffd.scene_layout import Layout, draw_layout
+from rffd.scenes import CAMERA, NAMES, TRAITS, draw_head, expose
 
 NEAR = {"tone": 0.3, "hue": 0.5, "patchy": 0.6, "sky": 0.6} | dict.fromkeys(CAMERA, 0.4)  # of a matched piece
 ALIKE = np.array([NEAR.get(name, 1.0) for name in NAMES])
@@ -67,13 +69,13 @@ def draw_mask(layout: Layout, rng: np.random.Generator, size: int) -> np.ndarray
     field = np.full((size, size), -9, np.float32)
     for _ in range(rng.choice([1, 2, 3], p=[0.65, 0.25, 0.1])):
         if rng.random() < 0.75:
-            px, py, wide, high_ = places[rng.integers(len(places))]
+            px, py, wide, tall = places[rng.integers(len(places))]
         else:
-            px, py, wide, high_ = rng.uniform(-0.7, 0.7), rng.uniform(-0.8, 0.9), *rng.uniform(0.2, 0.7, 2)
+            px, py, wide, tall = rng.uniform(-0.7, 0.7), rng.uniform(-0.8, 0.9), *rng.uniform(0.2, 0.7, 2)
         px, py = px + rng.normal(0, 0.05), py + rng.normal(0, 0.05)
-        wide, high_ = wide * rng.uniform(0.75, 1.3), high_ * rng.uniform(0.75, 1.3)
+        wide, tall = wide * rng.uniform(0.75, 1.3), tall * rng.uniform(0.75, 1.3)
         exponent = rng.uniform(1.8, 3.5)
-        away = power((layout.x - px) / wide, exponent) + power((layout.y - py) / high_, exponent)
+        away = power((layout.x - px) / wide, exponent) + power((layout.y - py) / tall, exponent)
         field = np.maximum(field, 1 - power(away, 1 / exponent))
     bumps = cv2.resize(rng.standard_normal((8, 8), dtype=np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
     return (field + rng.uniform(0, 0.2) * bumps > 0).astype(np.float32)

@@ -66,7 +66,9 @@ def main(argv: list[str] | None = None) -> None:
         params = PretrainParams(**arguments)
         key = digest(
             dataclasses.asdict(params),
-            engine_digest("pretrain", "pretraining", "foreign", "scenes", "starting", "stream"),
+            engine_digest(
+                "brush", "foreign", "pretrain", "pretraining", "scene_layout", "scenes", "starting", "stream"
+            ),
         )
         started = time.monotonic()
         with scratch_folder("pretrain", key) as folder:

@@ -41,7 +41,7 @@ AUGMENT = AugmentParams(
 class PretrainParams:
     """The schedule. A round draws `pairs` of scenes and passes over them `passes` times, augmented otherwise; the rate
     rises, and falls to zero at the end of the `rounds`. `batch_size` counts pairs: with both of its pictures in a step
-    and augmented alike, what differs is the foreign piece, which is learnt from half as many scenes."""
+    and augmented alike, all that differs is the foreign piece."""
 
     seed: int = 20
     rounds: int = 190
@@ -107,8 +107,8 @@ class Pretraining:
             self.detector: Detector = new_detector(Path(folder), contract)
         start_well(self.detector.vit, params.seed)
         precision, reason = resolve_precision("auto")
-        self.number = {"bf16": torch.bfloat16}.get(precision, torch.float32)  # fp16 would need its loss scaled
-        print(f"precision: {'bf16' if self.number == torch.bfloat16 else 'no'} ({reason})", file=sys.stderr)
+        self.dtype = {"bf16": torch.bfloat16}.get(precision, torch.float32)  # fp16 would need its loss scaled
+        print(f"precision: {'bf16' if self.dtype == torch.bfloat16 else 'no'} ({reason})", file=sys.stderr)
         if self.device.type == "cpu":
             self.detector.vit.set_attn_implementation(PLAIN)
         traits = self.detector.heads.traits = nn.Linear(params.hidden_size, TRAITS)
@@ -195,7 +195,7 @@ class Pretraining:
         )
         shares = F.avg_pool2d(moved, MASK_CELLS)
         labels = torch.arange(2, device=self.device).repeat(len(rows))
-        with torch.autocast(self.device.type, self.number, enabled=self.number != torch.float32):
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             outputs = Outputs(*(each.float() for each in self.detector(self.detector.normalise(pixels))))
         targets = Targets(
             labels, torch.ones_like(shares[:, 0, 0, 0]), bits, torch.cat([shares, torch.ones_like(shares)], dim=1)

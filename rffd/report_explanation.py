@@ -58,7 +58,8 @@ def chosen(explained: Mapping[str, Any]) -> str:
     if explained["shown"] == "patches":
         return "Pictures show the patch head from 0 to 1: where nothing is hot, it called nothing replaced."
     return (
-        f"The patch head knows nothing here, so pictures show the {name}, each scaled by itself: all have a hot spot."
+        "On validation the patch head isn't clearly better than chance at telling regions, so pictures show the "
+        f"{name}, each scaled by itself: all have a hot spot."
     )
 
 

@@ -2,17 +2,18 @@
 
 A scene is a head with hair and shoulders before a backdrop, under one light, as one camera saw it. What holds in it
 holds everywhere: where its light comes from, what its skin is like, how sharp it is; and the eyes are a pair. Those are
-its traits, numbers from 0 to 1, each uniform; its layout (pose, outline, hair, backdrop) is apart. Lengths on the head
+its traits, numbers from 0 to 1, each uniform; its layout (`rffd/scene_layout.py`) is apart. Lengths on the head
 are in halves of the square around a face: -1 to 1 across and down. Pictures are float32 [3, size, size], RGB, 1 is
 white. Nothing of the sample's drawing is used (`rffd/portrait.py`).
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
+
+from rffd.brush import bell, blurred, clip, cloud, lay, power, vector
+from rffd.scene_layout import Layout
 
 LIGHT = ("light_x", "light_y", "hard", "sky")  # where it comes from, how hard it is, the colour of its shade
 SKIN = ("tone", "hue", "flush", "patchy", "coarse", "fine", "spots", "folds", "shine", "beard")
@@ -23,74 +24,6 @@ MOUTH = ("lip_red", "lip_full", "mouth_wide", "curve", "apart")
 NAMES = (*LIGHT, *SKIN, *CAMERA, *EYES, *NOSE, *MOUTH)
 TRAITS = len(NAMES)
 DARK, LIGHT_SKIN = np.array([0.26, 0.16, 0.11], np.float32), np.array([0.97, 0.82, 0.73], np.float32)
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What a foreign piece shares with its scene: places and all that isn't face.
-
-    `x`, `y` [size, size] are the head's coordinates, `pixel` is a pixel's size in them; `face` is how far inside the
-    face's outline a pixel lies, 0 at the rim; `skin` is 1 where the face shows, `around` [3, size, size] what is seen
-    elsewhere; `eyes` is half their distance and their height, `nose` and `mouth` are heights; `hair` is its colour.
-    """
-
-    x: np.ndarray
-    y: np.ndarray
-    pixel: float
-    face: np.ndarray
-    skin: np.ndarray
-    around: np.ndarray
-    eyes: tuple[float, float]
-    nose: float
-    mouth: float
-    hair: np.ndarray
-
-
-def draw_layout(rng: np.random.Generator, size: int) -> Layout:
-    """A pose, an outline, hair, shoulders and a backdrop."""
-    turn, half = rng.normal(0, 0.07), size * rng.uniform(0.26, 0.40)
-    centre = size * np.array([0.5, 0.56]) + size * rng.normal(0, 0.045, 2)
-    steps = np.arange(size, dtype=np.float32) + 0.5
-    across, down = (steps[None] - np.float32(centre[0])) / half, (steps[:, None] - np.float32(centre[1])) / half
-    cos, sin = np.float32(math.cos(turn)), np.float32(math.sin(turn))
-    x, y, pixel = across * cos + down * sin, down * cos - across * sin, 1 / half
-    exponent, wide, tall, taper = (
-        rng.uniform(1.9, 2.6),
-        rng.uniform(0.8, 0.98),
-        rng.uniform(1.2, 1.4),
-        rng.uniform(0, 0.3),
-    )
-    narrow = np.float32(wide) * (1 - np.float32(taper) * np.minimum(np.maximum(y, 0), 1.5))
-    face = 1 - power(x / narrow, exponent) - power((y + 0.15) / tall, exponent)
-    # From back to front: backdrop, hair behind, shoulders, neck; then the hair that falls over the face.
-    backdrop = vector(rng.uniform(0.1, 0.9, 3)) + vector(rng.normal(0, 0.1, 3)) * cloud(
-        rng, size, size / rng.uniform(2, 10)
-    )
-    if rng.random() < 0.5:
-        _lay(backdrop, rng.uniform(0.1, 0.9, 3), clip(3 * cloud(rng, size, size / 4) + rng.normal(0, 2)))
-    backdrop = blurred(backdrop, size * rng.uniform(0.01, 0.05))
-    hue = rng.uniform(0.03, 0.75) * np.array([1.0, rng.uniform(0.55, 0.95), rng.uniform(0.3, 0.9)])
-    strands = cv2.resize(
-        rng.standard_normal((5, size // 2), dtype=np.float32), (size, size), interpolation=cv2.INTER_CUBIC
-    )
-    locks = vector(hue) * (1 + np.float32(rng.uniform(0.1, 0.45)) * strands) * (1 - 0.25 * x * rng.normal(0, 1))
-    crown, length = rng.uniform(0.1, 0.5), rng.uniform(-0.6, 1.8)
-    cap = 1 - power(x / (wide + 0.6 * crown), 2.2) - power((y + 0.25) / (tall + crown), 2.2)
-    soft = 0.6 / pixel
-    _lay(backdrop, locks * 0.8, clip(cap * soft * 0.5 + 0.5) * clip((length - y) * soft + 0.5))
-    cloth = vector(rng.uniform(0.05, 0.9, 3)) * (1 + 0.1 * cloud(rng, size, 4))
-    _lay(backdrop, cloth, clip((y - 1.25 - 0.25 * x * x) * soft))
-    fringe = -rng.uniform(0.5, 0.95) + rng.uniform(-0.2, 0.2) * np.cos(3 * (x - rng.normal(0, 0.5))) + 0.04 * strands
-    temple = wide * rng.uniform(0.82, 1.05)
-    sides = np.minimum(np.abs(x) - temple + 0.02 * strands, min(length, 0.9) - y)
-    over = np.maximum(fringe - y, sides)
-    skin = clip(face * soft * 0.5 + 0.5) * (1 - clip(over * soft + 0.5))
-    neck = clip((rng.uniform(0.45, 0.65) - np.abs(x)) * soft) * (y > 0.6) * clip((1.35 - y) * soft)
-    around = backdrop + (locks - backdrop) * clip(over * soft + 0.5) * clip(cap * soft * 0.5 + 0.5)
-    eyes = (rng.uniform(0.37, 0.46), rng.uniform(-0.27, -0.13))
-    return Layout(
-        x, y, pixel, face, np.maximum(skin, neck), around, eyes, rng.uniform(0.1, 0.25), rng.uniform(0.55, 0.7), hue
-    )
 
 
 def draw_head(layout: Layout, traits: np.ndarray, rng: np.random.Generator, size: int) -> np.ndarray:
@@ -145,14 +78,19 @@ def _skin(layout: Layout, t: dict[str, float], rng: np.random.Generator, size: i
     colour = vector((DARK + (LIGHT_SKIN - DARK) * np.float32(t["tone"])) * tint) * (1 + grain)
     stubble = clip((0.5 + 0.3 * cloud(rng, size, 1.5)) * max(0.0, 1.6 * t["beard"] - 0.8))
     where = clip(2.2 * (power(x / 0.75, 2) + power((y - 0.35) / 0.55, 2) - 0.75)) * clip(5 * (y - 0.1))
-    _lay(colour, layout.hair * 0.5, stubble * where)
+    lay(colour, layout.hair * 0.5, stubble * where)
     return colour
+
+
+def _nose(layout: Layout, t: dict[str, float]) -> tuple[float, float]:
+    """Its half width and the height of its tip."""
+    return 0.10 + 0.09 * t["nose_wide"], layout.nose + 0.12 * (t["nose_long"] - 0.5)
 
 
 def _features_relief(layout: Layout, t: dict[str, float], aside: float) -> np.ndarray:
     """Hills and hollows of a face: (height, x, half width, y, half height) each."""
     apart, high = layout.eyes
-    wide, tip, lips = 0.10 + 0.09 * t["nose_wide"], layout.nose + 0.12 * (t["nose_long"] - 0.5), layout.mouth
+    (wide, tip), lips = _nose(layout, t), layout.mouth
     hills = [(0.11, aside * 0.6, wide * 0.8, tip - 0.3, 0.28), (0.14, aside, wide, tip, 0.12)]
     hills += [
         (0.05, 0.5 * aside, 0.28, lips, 0.14),
@@ -170,7 +108,7 @@ def _features_relief(layout: Layout, t: dict[str, float], aside: float) -> np.nd
 
 def _nose_and_mouth(layout: Layout, t: dict[str, float], colour: np.ndarray, aside: float) -> None:
     soft = 0.8 / layout.pixel
-    wide, tip = 0.10 + 0.09 * t["nose_wide"], layout.nose + 0.12 * (t["nose_long"] - 0.5)
+    wide, tip = _nose(layout, t)
     for side in (-1, 1):
         colour *= 1 - 0.7 * bell(layout.x, aside + side * wide * 0.7, 0.05) * bell(layout.y, tip + 0.10, 0.035)
     half = 0.26 + 0.14 * t["mouth_wide"]
@@ -182,7 +120,7 @@ def _nose_and_mouth(layout: Layout, t: dict[str, float], colour: np.ndarray, asi
     red = t["lip_red"]
     colour *= 1 - lips * vector(np.array([0.04 + 0.1 * red, 0.2 + 0.3 * red, 0.2 + 0.22 * red]))
     if gap > 0.01:
-        _lay(colour, [0.85, 0.82, 0.78], clip((gap * arc - np.abs(v)) * soft + 0.3) * (np.abs(u) < 0.9))
+        lay(colour, [0.85, 0.82, 0.78], clip((gap * arc - np.abs(v)) * soft + 0.3) * (np.abs(u) < 0.9))
     edge = np.abs(np.abs(v) - gap * arc)
     colour *= 1 - 0.6 * clip(1 - edge * soft * 0.8) * clip((1.05 - np.abs(u)) * 8)
 
@@ -201,7 +139,7 @@ def _eye(
     line = v + 1.15 + 0.35 * (t["brow_high"] - 0.5) - 0.14 * (1 - (u - 0.2) ** 2)
     thick = (0.07 + 0.16 * t["brow_thick"]) * np.maximum(1.1 - 0.3 * u, 0)
     brow = clip((thick - np.abs(line)) * soft + 0.5) * clip((1.35 - np.abs(u)) * soft)
-    _lay(view, layout.hair * 0.55, (0.35 + 0.5 * t["brow_dark"]) * brow)
+    lay(view, layout.hair * 0.55, (0.35 + 0.5 * t["brow_dark"]) * brow)
     v = v - 0.3 * (t["slant"] - 0.5) * u
     lid = 0.28 + 0.32 * t["open"]  # half the opening's height; circles through the corners give the arcs
     radius = (1 + lid * lid) / (2 * lid)
@@ -240,17 +178,6 @@ def _hue(angle: float) -> np.ndarray:
     return np.array([1.0 - 0.6 * angle, 0.62 + 0.3 * angle, 0.35 + 0.75 * angle])
 
 
-def _lay(view: np.ndarray, colour: Sequence[float] | np.ndarray, alpha: np.ndarray) -> None:
-    """Cover `view` [3, h, w] by `colour` where `alpha` [h, w] is 1, in place."""
-    for plane, value in zip(view, colour, strict=True):
-        plane += (np.float32(value) - plane) * alpha
-
-
-def bell(x: np.ndarray, centre: float, width: float) -> np.ndarray:
-    away = (x - np.float32(centre)) * np.float32(1 / width)
-    return np.exp(-away * away)
-
-
 def expose(picture: np.ndarray, rng: np.random.Generator, size: int) -> np.ndarray:
     """Light that falls unevenly, sharpening or flattening at some scale, whites that fade, sensor noise; 0 to 1."""
     light = rng.standard_normal((3, 3), dtype=np.float32)
@@ -263,29 +190,3 @@ def expose(picture: np.ndarray, rng: np.random.Generator, size: int) -> np.ndarr
     picture -= over * over / (over + np.float32(0.3))  # bright parts fade, up to 1
     picture += np.float32(0.015 * rng.random()) * rng.standard_normal(picture.shape, dtype=np.float32)
     return clip(picture)
-
-
-def clip(values: np.ndarray) -> np.ndarray:
-    return np.minimum(np.maximum(values, np.float32(0)), np.float32(1))
-
-
-def vector(values: np.ndarray) -> np.ndarray:
-    """Three numbers for three planes, float32 [3, 1, 1]."""
-    return np.asarray(values, np.float32)[:, None, None]
-
-
-def power(values: np.ndarray, exponent: float) -> np.ndarray:
-    """|values| to a power, by the fast functions."""
-    return np.exp(np.float32(exponent) * np.log(np.abs(values) + np.float32(1e-6)))
-
-
-def blurred(picture: np.ndarray, sigma: float) -> np.ndarray:
-    return np.stack([cv2.GaussianBlur(plane, (0, 0), sigma) for plane in picture])
-
-
-def cloud(rng: np.random.Generator, size: int, grain: float) -> np.ndarray:
-    """Smooth noise of deviation about 1; `grain` pixels from lump to lump."""
-    cells = max(2, round(size / grain))
-    return cv2.resize(
-        rng.standard_normal((cells, cells), dtype=np.float32), (size, size), interpolation=cv2.INTER_CUBIC
-    )

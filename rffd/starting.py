@@ -3,7 +3,8 @@
 Places are sines and cosines (Beyer et al., Better plain ViT baselines, 2022), and attention looks for what is alike
 and takes it away from itself, as it does in ViTs trained long (Trockman and Kolter, Mimetic Initialization of
 Self-Attention Layers, 2023): each token starts out comparing itself with its like, which is what finding a foreign
-piece needs. Measured on 2,800 scenes, where 2.45 is chance: a loss of 2.38, and 2.43 from plain random weights.
+piece needs. Measured on 2,800 scenes of an earlier kind (docs/log.md), where 2.45 is chance: a loss of 2.38, and 2.43
+from plain random weights.
 """
 
 import math
