@@ -1,8 +1,11 @@
 """What all benchmarks share: a row of the table, and repeats in turns, so that a busy minute hits both sides."""
 
+import resource
 import statistics
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,3 +55,30 @@ def in_turns(sides: Mapping[str, Callable[[], float]], repeats: int) -> dict[str
 def ratio(over: list[float], under: list[float]) -> float:
     """The median of the turns' own ratios."""
     return statistics.median(a / b for a, b in zip(over, under, strict=True))
+
+
+class OwnMemory:
+    """The peak of this process's own memory (RssAnon) so far, MiB, looked at every few milliseconds from now on.
+
+    Pages of a mapped file belong to the file: the system takes them back when someone needs them. Elsewhere than on
+    Linux they can't be told apart, and count.
+    """
+
+    def __init__(self) -> None:
+        self.peak = 0.0
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        pause = threading.Event()
+        while not pause.wait(0.01):
+            self.look()
+
+    def look(self) -> float:
+        """The peak, now included."""
+        status = Path("/proc/self/status")
+        if not status.exists():
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        for line in status.read_text().splitlines():
+            if line.startswith("RssAnon"):
+                self.peak = max(self.peak, int(line.split()[1]) / 1024)
+        return self.peak

@@ -9,15 +9,13 @@ someone needs them.
 
 import argparse
 import multiprocessing
-import os
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.measure import Row, Rows
+from benchmarks.measure import OwnMemory, Row, Rows
 from benchmarks.scene import write_store
 
 SIZE = 64
@@ -39,14 +37,7 @@ def epoch(folder: Path, answer) -> None:
     keep_freed_memory()
     params = read_params("fit", FitParams)
     store = open_store(folder)
-    peak, done = [0.0], threading.Event()
-
-    def watch() -> None:
-        while not done.wait(0.05):
-            peak[0] = max(peak[0], own_memory())
-
-    thread = threading.Thread(target=watch)
-    thread.start()
+    memory = OwnMemory()
     started = time.perf_counter()
     with torch.inference_mode():
         batches = epoch_batches(
@@ -63,17 +54,7 @@ def epoch(folder: Path, answer) -> None:
         for batch in batches:
             augment(batch.pixels, batch.masks, batch.bits, batch.uniforms, params.augment, SIZE)
     seconds = time.perf_counter() - started
-    done.set()
-    thread.join()
-    answer.send((seconds, peak[0]))
-
-
-def own_memory() -> float:
-    """This process's anonymous memory, MiB."""
-    for line in Path(f"/proc/{os.getpid()}/status").read_text().splitlines():
-        if line.startswith("RssAnon"):
-            return int(line.split()[1]) / 1024
-    return 0.0
+    answer.send((seconds, memory.look()))
 
 
 def measure(folder: Path, count: int) -> tuple[float, float]:

@@ -2,11 +2,11 @@
 other, and each has a peak of memory of its own."""
 
 import multiprocessing
-import resource
-import sys
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+
+from benchmarks.measure import OwnMemory
 
 Make = Callable[..., Callable[[], float]]
 
@@ -21,7 +21,7 @@ class Side:
         self._process = context.Process(target=_serve, args=(theirs, make, arguments), daemon=False)
         self._process.start()
         theirs.close()
-        self.peak = 0.0  # MiB so far
+        self.peak = 0.0  # of its own memory so far, MiB
         self()
 
     def __call__(self) -> float:
@@ -44,12 +44,12 @@ class Side:
 
 def _serve(pipe: Connection, make: Make, arguments: tuple) -> None:
     try:
+        memory = OwnMemory()
         run = make(*arguments)
         while True:
             pipe.recv()
             value = run()
-            unit = 2**20 if sys.platform == "darwin" else 2**10
-            pipe.send((value, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit))
+            pipe.send((value, memory.look()))
     except (EOFError, BrokenPipeError):  # nobody waits for us any more
         return
     except Exception:

@@ -64,8 +64,13 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: list[str])
 
 def read_csv(path: Path) -> list[dict[str, str]]:
     """Read a CSV as one dictionary of strings a row; an empty field is an empty string."""
+    return list(csv_rows(path))
+
+
+def csv_rows(path: Path) -> Iterator[dict[str, str]]:
+    """The same, one row at a time: a long table's dictionaries take far more memory than what is wanted of them."""
     with Path(path).open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+        yield from csv.DictReader(file)
 
 
 def sha256(path: Path) -> str:

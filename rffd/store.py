@@ -6,6 +6,7 @@ pixel, for the K fakes registered onto their base photograph), `index.csv` (one 
 """
 
 import dataclasses
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from rffd.errors import RffdError
-from rffd.files import read_csv, read_json
+from rffd.files import csv_rows, read_json
 from rffd.names import LABELS
 from rffd.params import build
 from rffd.preprocessing import PreprocessParams
@@ -52,27 +53,35 @@ class Store:
 def open_store(folder: Path) -> Store:
     """Open what `preprocess` wrote."""
     folder = Path(folder)
+    labels, bits, mask_rows = [], [], []
+    paths, difficulties, groups = [], [], []
     try:
-        rows = read_csv(folder / "index.csv")
+        for row in csv_rows(folder / "index.csv"):
+            labels.append(LABELS.index(row["label"]))
+            bits.append(sys.intern(row["bits"]))
+            mask_rows.append(int(row["mask"] or -1))
+            paths.append(row["path"])
+            difficulties.append(sys.intern(row["difficulty"]))
+            groups.append(row["group"])
         contract = build(PreprocessParams, read_json(folder / "contract.json"), "preprocess")
         images = np.load(folder / "images.npy", mmap_mode="r")
         masks = np.load(folder / "masks.npy", mmap_mode="r")
     except (FileNotFoundError, ValueError) as error:
         raise RffdError(f"{folder}: no complete store ({error}); run `dvc repro preprocess`") from error
-    bits = np.full((len(rows), 4), np.nan, dtype=np.float32)
-    for i, row in enumerate(rows):
-        if row["bits"]:
-            bits[i] = [int(bit) for bit in row["bits"]]
+    known = np.full((len(bits), 4), np.nan, dtype=np.float32)
+    for i, text in enumerate(bits):
+        if text:
+            known[i] = [int(bit) for bit in text]
     return Store(
         folder=folder,
         images=images,
-        labels=np.array([LABELS.index(row["label"]) for row in rows], dtype=np.int64),
-        bits=bits,
+        labels=np.array(labels, dtype=np.int64),
+        bits=known,
         masks=masks,
-        mask_rows=np.array([int(row["mask"] or -1) for row in rows], dtype=np.int64),
-        paths=[row["path"] for row in rows],
-        difficulties=[row["difficulty"] for row in rows],
-        groups=[row["group"] for row in rows],
+        mask_rows=np.array(mask_rows, dtype=np.int64),
+        paths=paths,
+        difficulties=difficulties,
+        groups=groups,
         contract=contract,
     )
 
