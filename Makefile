@@ -46,7 +46,7 @@ real: setup  ## the same on real photographs: make real [DATA=folder or zip] [BA
 	rffd summary
 
 test: setup  ## every test
-	@python -m pytest
+	@python -m pytest -n 2 --dist worksteal
 
 check: setup  ## the fast tests
 	@python -m pytest -m "not slow and not system" -n auto -q
@@ -55,7 +55,7 @@ lint: setup  ## style, format, and the types of rffd/
 	@ruff check . && ruff format --check . && mypy rffd
 
 coverage: setup  ## every test, then the lines and branches that none ran: make coverage [TESTS=tests/test_names.py]
-	@python -m pytest --cov $(TESTS)
+	@python -m pytest -n 2 --dist worksteal --cov $(TESTS)
 
 bench: setup  ## measure speed, as ratios, and write benchmarks/RESULTS.md
 	@python -m benchmarks

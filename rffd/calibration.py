@@ -1,39 +1,67 @@
 """From raw scores to probabilities that mean what they say, and to an honest "unsure".
 
-One number, the temperature, is fitted on validation: it divides the classifier's logits, so it can be folded
-into the published weights, moves no answer at probability 0.5 and leaves the ranking alone.
+Two numbers are fitted on validation: the logit at which the answer turns, and the temperature that divides what lies
+beyond it. Both can be folded into the published weights, and leave the ranking alone.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rffd.metrics import rounded
 
 COLDEST, HOTTEST = 0.05, 20.0  # a model that is always right, or no better than chance, would have no bound
+FARTHEST = 100.0  # from the logits seen, for the offset: where one class is rare and the model knows nothing
 
 
-def probability(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+class Calibration(NamedTuple):
+    """What stands between a logit (fake's minus real's) and its probability: (logit - offset) / temperature."""
+
+    temperature: float = 1.0
+    offset: float = 0.0
+
+
+UNCALIBRATED = Calibration()
+
+
+def probability(logits: np.ndarray, calibration: Calibration = UNCALIBRATED) -> np.ndarray:
     """Probability of fake from `logits` [N], the fake logit minus the real one."""
-    return 0.5 * (1 + np.tanh(np.asarray(logits, dtype=float) / temperature / 2))  # a sigmoid that can't overflow
+    z = (np.asarray(logits, dtype=float) - calibration.offset) / calibration.temperature
+    return 0.5 * (1 + np.tanh(z / 2))  # a sigmoid that can't overflow
 
 
-def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature of the lowest log loss (Guo et al. 2017), between 0.05 and 20; 1 if a class is missing.
+def fit_calibration(logits: np.ndarray, labels: np.ndarray) -> Calibration:
+    """The calibration of the lowest log loss (Platt 1999), its temperature between 0.05 and 20; none if a class is
+    missing.
 
-    The loss is convex in 1 / temperature, so its slope is bisected.
+    The loss is convex in the slope 1 / temperature and in the offset at each slope, so both derivatives are bisected.
     """
     z, y = np.asarray(logits, dtype=float), np.asarray(labels, dtype=float)
     if len(np.unique(y)) < 2:
-        return 1.0
-    low, high = 1 / HOTTEST, 1 / COLDEST
+        return UNCALIBRATED
+
+    def offset(slope: float) -> float:
+        return _bisect(
+            lambda o: float(np.mean(y - probability(slope * (z - o)))),
+            float(z.min()) - FARTHEST,
+            float(z.max()) + FARTHEST,
+        )
+
+    def rise(slope: float) -> float:
+        o = offset(slope)
+        return float(np.mean((probability(slope * (z - o)) - y) * (z - o)))
+
+    slope = _bisect(rise, 1 / HOTTEST, 1 / COLDEST)
+    return Calibration(round(1 / slope, 6), round(offset(slope), 6))
+
+
+def _bisect(rising: Callable[[float], float], low: float, high: float) -> float:
+    """Where `rising` passes zero between `low` and `high`, or the end that is nearer to it."""
     for _ in range(60):
         middle = (low + high) / 2
-        if float(np.mean((probability(z * middle) - y) * z)) > 0:
-            high = middle
-        else:
-            low = middle
-    return round(2 / (low + high), 6)
+        low, high = (low, middle) if rising(middle) > 0 else (middle, high)
+    return (low + high) / 2
 
 
 def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = 10) -> list[dict[str, Any]]:

@@ -113,7 +113,7 @@ def _plain_note(facts: Facts) -> str:
         f"{facts.plain['median']:.3f} in the probability of fake (median; at most {facts.plain['largest']:.3f}), and "
         f"call {facts.plain['agreement']:.0%} of them alike."
     )
-    return f"`fake` comes with a calibrated probability: the temperature is folded into the weights. {difference}"
+    return f"`fake` comes with a calibrated probability: the calibration is folded into the weights. {difference}"
 
 
 def recipe(contract: PreprocessParams) -> str:
@@ -193,7 +193,7 @@ def _files() -> str:
         ["`model.safetensors`, `config.json`, `preprocessor_config.json`", "the plain classifier, calibrated"],
         ["`onnx/model.onnx`", "`logits`, and `regions` and `patches` as probabilities of having been replaced"],
         ["`heads.safetensors`, `heads.json`", "the region and patch heads, linear layers on the ViT's tokens"],
-        ["`contract.json`, `verdict.json`", "the preprocessing; temperature (folded in already) and the unsure band"],
+        ["`contract.json`, `verdict.json`", "the preprocessing; calibration (folded in already) and the unsure band"],
         ["`SHA256SUMS`", "`sha256sum -c SHA256SUMS`"],
     ]
     return table(["File", "What it is"], rows)

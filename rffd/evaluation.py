@@ -1,6 +1,6 @@
 """Everything we claim about a detector, in order: scores, calibration, threshold, band, breakdown, controls, curves.
 
-Whatever is chosen (temperature, threshold, unsure band) is chosen on validation; test is only measured. All
+Whatever is chosen (calibration, threshold, unsure band) is chosen on validation; test is only measured. All
 figures use one plain view of each picture.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 from rffd.breakdown import breakdown, worst
 from rffd.calibration import (
     choose_threshold,
-    fit_temperature,
+    fit_calibration,
     probability,
     reliability,
     unsure_band,
@@ -34,7 +34,7 @@ from rffd.variants import score_variants
 
 HEADLINE = ("accuracy", "f1", "recall", "auc")
 THRESHOLDED = ("accuracy", "f1", "f1_real", "f1_macro", "precision", "recall", "specificity", "mcc")
-CALIBRATED = ("log_loss", "brier", "ece")
+CALIBRATED = ("accuracy", "log_loss", "brier", "ece")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +98,8 @@ def evaluate(
             raise RffdError(f"{store.folder}: prepared otherwise than the model's training images; run `dvc repro`")
     by_path = {row["path"]: dict(row) for row in catalog}
     on_val, on_test = score_split("val", val, by_path, look), score_split("test", test, by_path, look)
-    temperature = fit_temperature(on_val.logits, on_val.labels)
-    p_val, p_test = probability(on_val.logits, temperature), probability(on_test.logits, temperature)
+    fitted = fit_calibration(on_val.logits, on_val.labels)
+    p_val, p_test = probability(on_val.logits, fitted), probability(on_test.logits, fitted)
     band = unsure_band(on_val.labels, p_val, params.max_error)
     threshold = choose_threshold(on_val.labels, p_val, params.max_fpr)
 
@@ -114,7 +114,7 @@ def evaluate(
         seed=params.seed,
         label="evaluate: controls and robustness",
     )
-    changed = {name: probability(values, temperature) for name, values in logits.items()}
+    changed = {name: probability(values, fitted) for name, values in logits.items()}
     train = [by_path[row["path"]] for row in splits if row["split"] == "train"]
     members = Counter(row["group"] for row in catalog if row["status"] == "ok")
     paired = np.array([members[row["group"]] > 1 for row in on_test.rows], dtype=bool)
@@ -124,7 +124,8 @@ def evaluate(
     details: dict[str, Any] = {
         "view": "one plain view of each picture; intervals: 95 % bootstrap by group of shared photographs",
         "tpr_at_fpr": "given where the rate times the reals is 3 or more: from 60 reals at 5 %, from 300 at 1 %",
-        "temperature": temperature,
+        "temperature": fitted.temperature,
+        "offset": fitted.offset,
         "unsure_band": band,
         "threshold": {
             "value": threshold,

@@ -94,7 +94,7 @@ def draw_curves(path: Path, splits: Mapping[str, Any], details: Mapping[str, Any
 
 
 def draw_reliability(path: Path, bins: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """Share of fakes against predicted probability, before and after the temperature, with counts below."""
+    """Share of fakes against predicted probability, before and after calibration, with counts below."""
     fig, axes = look.figure(2, 2, height=4.6, sharex=True, height_ratios=[4, 1])
     for column, (name, title) in enumerate((("before", "Before calibration"), ("after", "After calibration"))):
         rows = [row for row in bins[name] if row["count"]]

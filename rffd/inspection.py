@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rffd.calibration import probability
+from rffd.calibration import Calibration, probability
 from rffd.errors import RffdError
 from rffd.explanation import MAPS, OCCLUSION, maps, occlusion, randomised
 from rffd.files import read_csv, read_json
@@ -49,12 +49,12 @@ class ExplainParams:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What evaluate found: calibrated `probability` of fake and `regions` by path, the `temperature`, and the paths
+    """What evaluate found: calibrated `probability` of fake and `regions` by path, its `calibration`, and the paths
     of its `worst` mistakes on test, `false_positives` and `false_negatives`."""
 
     probability: dict[str, float]
     regions: dict[str, np.ndarray]
-    temperature: float
+    calibration: Calibration
     worst: dict[str, list[str]]
 
 
@@ -65,7 +65,7 @@ def read_predictions(evaluation: Path) -> Predictions:
     return Predictions(
         {row["path"]: float(row["probability"]) for row in rows},
         {row["path"]: np.array([float(row[f"region_{name}"]) for name in REGIONS]) for row in rows},
-        details["temperature"],
+        Calibration(details["temperature"], details["offset"]),
         {kind: [row["path"] for row in mistakes] for kind, mistakes in details["worst"].items()},
     )
 
@@ -182,7 +182,7 @@ def deletion(detector: Detector, store: Store, found: Predictions, params: Expla
 
     def score(images: np.ndarray) -> np.ndarray:
         logits = infer(detector, images, params.batch_size).logits
-        return probability(logits[:, 1] - logits[:, 0], found.temperature)
+        return probability(logits[:, 1] - logits[:, 0], found.calibration)
 
     sums: dict[str, dict[str, np.ndarray]] = {}
     with progress("deletion and insertion", len(rows)) as advance:

@@ -1,6 +1,6 @@
 """The folder that strangers use: the plain classifier, calibrated, with all that is needed to read its answers.
 
-The temperature is folded into the classifier's weights, so that `transformers.pipeline` gives calibrated
+The calibration is folded into the classifier's weights, so that `transformers.pipeline` gives calibrated
 probabilities with no code of ours. What is promised is checked here on test images: ONNX Runtime equals torch, and
 the card states how far a plain pipeline on raw files is from the evaluation's recipe.
 """
@@ -81,7 +81,7 @@ def write_package(
     """
     rule = rule_of(details)
     detector = load_detector(model)
-    fold_temperature(detector, rule.temperature)
+    fold_calibration(detector, rule.temperature, rule.offset)
     with replacing(folder) as temporary:
         temporary.mkdir()
         save_detector(detector, temporary)
@@ -114,18 +114,22 @@ def write_package(
 
 
 def rule_of(details: Mapping[str, Any]) -> Rule:
-    """The temperature and the unsure band as evaluation fitted them on validation."""
+    """The calibration and the unsure band as evaluation fitted them on validation."""
     try:
         band = details["unsure_band"]
-        return Rule(low=band["low"], high=band["high"], region=REGION, temperature=details["temperature"])
+        fitted = {name: details[name] for name in ("temperature", "offset")}
+        return Rule(low=band["low"], high=band["high"], region=REGION, **fitted)
     except KeyError as error:
         raise RffdError(f"data/evaluation/details.json: no {error}; run `dvc repro evaluate`") from error
 
 
 @torch.no_grad()
-def fold_temperature(detector: Detector, temperature: float) -> None:
-    """Divide the classifier's weights and bias by `temperature`, in place: its softmax is then calibrated."""
-    for numbers in detector.vit.classifier.parameters():
+def fold_calibration(detector: Detector, temperature: float, offset: float) -> None:
+    """Take `offset` from the logit of fake, divide weights and bias by `temperature`, in place: its softmax is then
+    calibrated."""
+    weight, bias = detector.vit.classifier.parameters()
+    bias[1] -= offset
+    for numbers in (weight, bias):
         numbers.div_(temperature)
 
 

@@ -64,7 +64,7 @@ def split(found: Findings) -> str:
         [name, number(sizes.get(f"split_{key}")), number(sizes.get(f"split_{key}_fake")), use]
         for key, name, use in (
             ("train", "training", "fitting the weights"),
-            ("val", "validation", "choosing epoch, values, temperature, thresholds"),
+            ("val", "validation", "choosing epoch, values, calibration, thresholds"),
             ("test", "test", "measuring, once everything is chosen"),
         )
     ]

@@ -125,9 +125,11 @@ def calibration(found: Findings) -> str:
     band, test = details.get("unsure_band") or {}, details.get("test") or {}
     before, after, answered = (test.get(key) or {} for key in ("before_calibration", "figures", "answered"))
     text = paragraph(
-        f"One number, the temperature, is fitted on validation: {number(details.get('temperature'))}. On test it moves "
-        f"the calibration error from {spread(before, 'ece')} to {spread(after, 'ece')} and the log loss from "
-        f"{number(before.get('log_loss'))} to {number(after.get('log_loss'))}. It changes no answer at 0.5."
+        "Two numbers are fitted on validation (Platt): the logit at which the answer turns, "
+        f"{number(details.get('offset'))}, and the temperature, {number(details.get('temperature'))}. On test they "
+        f"move the accuracy from {spread(before, 'accuracy')} to {spread(after, 'accuracy')}, the calibration error "
+        f"from {spread(before, 'ece')} to {spread(after, 'ece')} and the log loss from "
+        f"{number(before.get('log_loss'))} to {number(after.get('log_loss'))}."
     )
     goal = percent(band.get("target_error"))
     if band.get("reached"):
@@ -213,7 +215,7 @@ def figures(found: Findings) -> str:
     rule = f"At another threshold, {number(threshold.get('value'))}: {threshold.get('rule', 'chosen on validation')}."
     return (
         paragraph(
-            "At calibrated probability 0.5. Epoch, values, temperature and thresholds were chosen on validation, so "
+            "At calibrated probability 0.5. Epoch, values, calibration and thresholds were chosen on validation, so "
             "its figures flatter."
         )
         + table(["", "Test", "Validation, selected on"], rows, "All figures with 95 % intervals")

@@ -20,13 +20,14 @@ class Rule:
 
     Up to `low` the verdict is real, from `high` on fake, between them unsure (as `rffd/calibration.py` chose them
     on validation). A region is called replaced from `region` on, unless the verdict is real. `temperature` is what
-    the classifier's weights were divided by.
+    the classifier's weights were divided by, after `offset` was taken from its bias of fake.
     """
 
     low: float
     high: float
     region: float
     temperature: float
+    offset: float
 
     def __post_init__(self) -> None:
         require(0 <= self.low <= 0.5 <= self.high <= 1, f"{FILE}.low, high", (self.low, self.high), "around 0.5")

@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageFilter
 from transformers import ViTConfig, ViTForImageClassification
 
-from rffd.calibration import probability, verdicts
+from rffd.calibration import Calibration, probability, verdicts
 from rffd.files import write_csv, write_json
 from rffd.inference import infer
 from rffd.model import Detector, save_detector
@@ -40,7 +40,7 @@ SOURCES = Sources(
     vit={"vit_million_parameters": 0.05, "vit_layers": 2, "vit_patch_size": 8},
 )
 BAND = {"low": 0.35, "high": 0.65, "reached": True, "target_error": 0.05}
-DETAILS = {"temperature": 1.7, "unsure_band": BAND}
+DETAILS = {"temperature": 1.7, "offset": 0.2, "unsure_band": BAND}
 FIGURES = {
     side: {
         name: value
@@ -111,7 +111,7 @@ def toy_store(folder: Path, raw: Path, paths: list[str]) -> Store:
 def write_predictions(path: Path, detector: Detector, store: Store) -> None:
     """What evaluate writes of each image, as far as packaging and `rffd predict` are held against it."""
     found = infer(detector, np.asarray(store.images))
-    fake = probability(found.logits[:, 1] - found.logits[:, 0], DETAILS["temperature"])  # type: ignore[arg-type]
+    fake = probability(found.logits[:, 1] - found.logits[:, 0], Calibration(1.7, 0.2))
     regions = [f"region_{name}" for name in REGIONS]
     rows = [
         {"path": p, "split": "test", "probability": float(fake[i]), "verdict": verdicts(fake[i : i + 1], BAND)[0]}

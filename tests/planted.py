@@ -100,4 +100,4 @@ def write_predictions(folder: Path, detector: Detector, *stores: Store) -> None:
             rows.append({"path": path, "label": label, "probability": probability[i], **regions})
     folder.mkdir(parents=True, exist_ok=True)
     write_csv(folder / "predictions.csv", rows, list(rows[0]))
-    write_json(folder / "details.json", {"temperature": 1.0, "worst": worst})
+    write_json(folder / "details.json", {"temperature": 1.0, "offset": 0.0, "worst": worst})

@@ -49,7 +49,7 @@ METRICS: dict[str, dict[str, str]] = {
     },
     "split": {
         "split_train": "images to train on",
-        "split_val": "images that choose epochs, trials, temperature and thresholds",
+        "split_val": "images that choose epochs, trials, calibration and thresholds",
         "split_test": "images that are only measured",
         "split_{}_fake": "of these, fake",
     },

@@ -1,8 +1,8 @@
-"""Temperature, reliability and the unsure band, on cases whose answer is known."""
+"""Calibration, reliability and the unsure band, on cases whose answer is known."""
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize
 
 from rffd import calibration
 from rffd.metrics import scores
@@ -16,34 +16,47 @@ def overconfident(factor: float, n: int = 4000, seed: int = 0) -> tuple[np.ndarr
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
-def test_temperature_undoes_overconfidence(factor: float) -> None:
+@pytest.mark.parametrize("offset", [-2.0, 0.0, 0.7])
+def test_calibration_undoes_overconfidence_and_partiality(factor: float, offset: float) -> None:
     logits, labels = overconfident(factor)
-    assert calibration.fit_temperature(logits, labels) == pytest.approx(factor, rel=0.08)
+    found = calibration.fit_calibration(logits + offset, labels)
+    assert found.temperature == pytest.approx(factor, rel=0.08)
+    assert found.offset == pytest.approx(offset, abs=0.1 * factor)
 
 
-def test_temperature_has_the_lowest_loss() -> None:
+def test_calibration_has_the_lowest_loss() -> None:
     logits, labels = overconfident(2.0, 300)
 
-    def loss(t: float) -> float:
-        return float(scores(labels, calibration.probability(logits, t))["log_loss"][0])
+    def loss(values: np.ndarray) -> float:
+        p = calibration.probability(logits, calibration.Calibration(*values))
+        return float(scores(labels, p)["log_loss"][0])
 
-    best = minimize_scalar(loss, bounds=(0.05, 20), method="bounded", options={"xatol": 1e-7}).x
-    assert calibration.fit_temperature(logits, labels) == pytest.approx(best, abs=1e-3)
+    best = minimize(loss, (1.0, 1.0), method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-12}).x
+    assert tuple(calibration.fit_calibration(logits, labels)) == pytest.approx(tuple(best), abs=1e-3)
 
 
-def test_temperature_moves_no_answer_and_no_rank() -> None:
+def test_calibration_moves_no_rank_and_the_temperature_alone_no_answer() -> None:
     logits, labels = overconfident(3.0, 500)
-    before, after = (scores(labels, calibration.probability(logits, t)) for t in (1.0, 3.0))
+    some = [calibration.Calibration(), calibration.Calibration(3.0), calibration.Calibration(3.0, 0.5)]
+    before, cooled, moved = (scores(labels, calibration.probability(logits, one)) for one in some)
     for name in ("accuracy", "f1", "recall", "auc", "eer"):
-        assert before[name] == pytest.approx(after[name])
-    assert after["ece"] < before["ece"]
+        assert before[name] == pytest.approx(cooled[name])
+    assert cooled["ece"] < before["ece"]
+    assert moved["auc"] == pytest.approx(before["auc"]) and moved["recall"] < before["recall"]
 
 
-def test_temperature_where_there_is_none() -> None:
-    assert calibration.fit_temperature(np.array([1.0, -2.0]), np.array([1, 1])) == 1.0
-    assert calibration.fit_temperature(np.zeros(0), np.zeros(0)) == 1.0
-    assert calibration.fit_temperature(np.array([-1.0, 1.0]), np.array([0, 1])) == pytest.approx(0.05)  # always right
-    assert calibration.fit_temperature(np.array([1.0, -1.0]), np.array([0, 1])) == pytest.approx(20)  # always wrong
+def test_calibration_where_there_is_none() -> None:
+    none = calibration.UNCALIBRATED
+    assert calibration.fit_calibration(np.array([1.0, -2.0]), np.array([1, 1])) == none
+    assert calibration.fit_calibration(np.zeros(0), np.zeros(0)) == none
+    always_right = calibration.fit_calibration(np.array([-1.0, 1.0]), np.array([0, 1]))
+    assert always_right == pytest.approx((0.05, 0), abs=1e-6)
+    assert calibration.fit_calibration(np.array([1.0, -1.0]), np.array([0, 1])).temperature == pytest.approx(20)
+
+
+def test_calibration_of_a_model_that_knows_nothing_gives_the_share_of_fakes() -> None:
+    fitted = calibration.fit_calibration(np.zeros(100), np.repeat([0, 1], [90, 10]))
+    assert calibration.probability(np.zeros(1), fitted)[0] == pytest.approx(0.1, abs=1e-4)
 
 
 def test_probability_does_not_overflow() -> None:

@@ -11,7 +11,7 @@ from rffd.preprocessing import PreprocessParams
 from rffd.verdict import Rule
 from tests.packages import FIGURES, SOURCES
 
-RULE = Rule(low=0.3, high=0.7, region=0.5, temperature=1.2)
+RULE = Rule(low=0.3, high=0.7, region=0.5, temperature=1.2, offset=0.1)
 CI = [0.1, 0.2]
 DETAILS = {
     "test": {
@@ -127,7 +127,7 @@ def test_the_sample_says_that_it_was_drawn_and_real_data_that_it_is_non_commerci
 
 @pytest.mark.parametrize(("low", "high", "words"), [(0.0, 1.0, "*unsure* always"), (0.5, 0.5, "")])
 def test_the_band_is_told_as_it_is(low, high, words):
-    text = write_card(facts(rule=Rule(low=low, high=high, region=0.5, temperature=1.0)))
+    text = write_card(facts(rule=Rule(low=low, high=high, region=0.5, temperature=1.0, offset=0.0)))
     assert words in text
     assert "between" not in text.split("## Evaluation")[1].split("## Limits")[0]
 

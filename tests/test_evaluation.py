@@ -11,7 +11,7 @@ from PIL import Image
 
 from rffd import evaluation
 from rffd import look as drawing
-from rffd.calibration import probability
+from rffd.calibration import Calibration, probability
 from rffd.errors import RffdError
 from rffd.evaluation_plots import draw, write_tables
 from rffd.files import read_csv, read_json, write_csv, write_json
@@ -120,7 +120,8 @@ def test_headline_follows_from_the_predictions(found: evaluation.Evaluation) -> 
         for name in ("accuracy", "f1", "recall", "auc"):
             assert figures[name] == pytest.approx(again[name][0], abs=1e-6)
         logits = np.array([row["logit"] for row in rows])
-        assert (probability(logits, found.details["temperature"]) == p).all()
+        fitted = Calibration(found.details["temperature"], found.details["offset"])
+        assert (probability(logits, fitted) == p).all()
 
 
 def test_predictions_are_complete(root: Path, found: evaluation.Evaluation) -> None:
@@ -193,7 +194,8 @@ def test_one_class_and_names_outside_the_grammar(tmp_path: Path) -> None:
     write_csv(tmp_path / "catalog.csv", catalog, list(catalog[0]))
     result = evaluated(tmp_path)
     assert result.metrics["test"]["auc"] is None and result.metrics["test"]["auc_ci95"] is None
-    assert result.details["temperature"] == 1.0 and result.details["threshold"]["value"] is None
+    assert (result.details["temperature"], result.details["offset"]) == (1, 0)
+    assert result.details["threshold"]["value"] is None
     assert result.details["controls"]["file_header_only"] is None
     evaluation.write_evaluation(result, tmp_path / "evaluate.json", tmp_path / "evaluation")  # refuses NaN
     write_tables(tmp_path, result.predictions, result.details)

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 
-from rffd.attention import PLAIN
+from rffd.attention import PLAIN, plain_attention
 from rffd.checkpoint import load_checkpoint, save_checkpoint
 from rffd.epoch import Diverged, OutOfMemory
 from rffd.errors import RffdError
@@ -378,6 +378,18 @@ def test_the_cpu_s_attention_is_attention(toys):
     with torch.autocast("cpu", torch.bfloat16):
         for mine, theirs in zip(run(PLAIN), run("eager"), strict=True):
             torch.testing.assert_close(mine, theirs, rtol=0.05, atol=0.02)
+
+
+def test_the_cpu_s_attention_keeps_no_weights_and_can_drop_some():
+    """Between the passes only query, key and value stay; a backbone that wants dropout gets it."""
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(2, 3, 50, 8, generator=generator, requires_grad=True) for _ in range(3))
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.shape) or t, lambda t: t):
+        seen, _ = plain_attention(torch.nn.Identity(), query, key, value, scaling=0.4)
+    assert kept == [query.shape] * 3 and seen.shape == (2, 50, 3, 8)
+    dropped, _ = plain_attention(torch.nn.Identity(), query, key, value, scaling=0.4, dropout=0.5)
+    assert dropped.shape == seen.shape and not torch.allclose(dropped, seen)
 
 
 def test_a_store_smaller_than_the_model_is_refused(toys):

@@ -52,12 +52,14 @@ def test_the_card_states_the_gap_that_a_plain_pipeline_has_on_raw_files():
     assert f"{np.median(gaps):.3f} in the probability of fake (median; at most {max(gaps):.3f})" in card
 
 
-def test_the_temperature_is_folded_in_and_the_rest_of_the_model_untouched():
+def test_the_calibration_is_folded_in_and_the_rest_of_the_model_untouched():
     made = packaged()
     before, after = load_detector(made.model), load_detector(made.package)
     expected = infer(before, np.asarray(made.store.images))
     found = infer(after, np.asarray(made.store.images))
-    np.testing.assert_allclose(found.logits * DETAILS["temperature"], expected.logits, atol=1e-5)
+    np.testing.assert_allclose(
+        found.logits * DETAILS["temperature"] + [0, DETAILS["offset"]], expected.logits, atol=1e-5
+    )
     np.testing.assert_array_equal(found.regions, expected.regions)
     np.testing.assert_array_equal(found.patches, expected.patches)
 
@@ -119,7 +121,7 @@ def test_an_onnx_file_that_differs_from_the_model_is_refused(tmp_path, monkeypat
 
 def test_evaluation_without_a_band_is_one_clear_line():
     with pytest.raises(RffdError, match=r"unsure_band.*dvc repro evaluate"):
-        rule_of({"temperature": 1.0})
+        rule_of({"temperature": 1.0, "offset": 0.0})
 
 
 def test_the_contract_that_travels_is_the_one_that_prepared_the_training_images():

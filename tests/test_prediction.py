@@ -32,7 +32,7 @@ from rffd.store import contract_json
 from rffd.verdict import Rule, fake_probability
 from tests.packages import BAND, packaged
 
-RULE = Rule(low=0.35, high=0.65, region=0.5, temperature=1.0)
+RULE = Rule(low=0.35, high=0.65, region=0.5, temperature=1.0, offset=0.0)
 
 
 def with_contract(folder: Path, **values: object) -> Package:
@@ -69,9 +69,9 @@ def test_an_answer_does_not_depend_on_what_else_is_asked():
 def test_the_rule_is_evaluations():
     for p in np.linspace(0, 1, 201):
         assert RULE.verdict(p) == verdicts(np.array([p]), BAND)[0]
-    never = Rule(low=0.0, high=1.0, region=0.5, temperature=1.0)
+    never = Rule(low=0.0, high=1.0, region=0.5, temperature=1.0, offset=0.0)
     assert never.verdict(0.999) == never.verdict(1e-9) == "unsure"
-    always = Rule(low=0.5, high=0.5, region=0.5, temperature=1.0)
+    always = Rule(low=0.5, high=0.5, region=0.5, temperature=1.0, offset=0.0)
     assert (always.verdict(0.4999), always.verdict(0.5)) == ("real", "fake")
 
 

@@ -73,6 +73,7 @@ def evaluated() -> dict:
     }
     return {
         "temperature": 1.4,
+        "offset": 0.3,
         "unsure_band": {"low": 0.3, "high": 0.7, "reached": True, "target_error": 0.05},
         "threshold": {"value": 0.61, "rule": "the lowest at which few are called fake"},
         "val": copy.deepcopy(split),
