@@ -64,7 +64,7 @@ def train_epoch(
     )
     step = (epoch - 1) * -(-len(train) // params.batch_size)
     total = torch.zeros((), device=accelerator.device)
-    before: tuple[Tensor, int, float, Batch] | None = None
+    before: tuple[Tensor, int, float, np.ndarray] | None = None
     for batch in batches:
         factor = rate_factor(step, steps, params.warmup, params.schedule)
         for group in optimizer.param_groups:
@@ -81,7 +81,7 @@ def train_epoch(
                     average.update()
         total += loss.detach() * batch.counts.size
         _check(before, train)  # one pass late: looking at this one's loss would wait for the device
-        before = (loss.detach(), step, params.learning_rate * factor, batch)
+        before = (loss.detach(), step, params.learning_rate * factor, batch.indices)
         monitor.advance(len(batch.indices) * accelerator.num_processes, before[0])
         step += batch.last
     _check(before, train)
@@ -99,16 +99,17 @@ def _loss(
         params.augment,
         detector.image_size,
     )
-    outputs = model(detector.normalise(pixels))
+    pixels = detector.normalise(pixels)  # under the same name: the passes can use the memory
+    outputs = model(pixels)
     patches = F.avg_pool2d(masks, MASK_CELLS) if grid else masks
     targets = Targets(batch.labels.to(device), batch.weights.to(device), bits, patches)
     return total_loss(outputs, targets, batch.counts, params.label_smoothing, params.region_weight, params.patch_weight)
 
 
-def _check(before: tuple[Tensor, int, float, Batch] | None, train: Store) -> None:
+def _check(before: tuple[Tensor, int, float, np.ndarray] | None, train: Store) -> None:
     if before is not None and not torch.isfinite(before[0]):
-        _, step, rate, batch = before
-        names = ", ".join(train.paths[i] for i in batch.indices)
+        _, step, rate, indices = before
+        names = ", ".join(train.paths[i] for i in indices)
         raise Diverged(
             f"the loss is no longer a number at step {step + 1} (learning rate {rate:.2e}); lower 'fit.learning_rate' "
             f"or set 'fit.clip_norm'; the batch held: {names}"
