@@ -13,7 +13,8 @@ What profiling a step of 32 images at 224 px on a CPU has taught, in time of one
 - `F.affine_grid` multiplies a matrix of three rows a pixel: 20 ms, where sampling itself takes 12. rffd/augment.py has
   sums instead; with results written in place the whole augmentation fell from 88 to 40 ms.
 - A reading thread that uses torch starts a second team of threads, which halves the speed. rffd/batches.py uses NumPy.
-- Attention by plain products is faster than torch's fused one when gradients are wanted on a CPU. rffd/attention.py.
+- Attention by plain products is faster than torch's fused one when gradients are wanted on a CPU, but autograd keeps
+  190 MiB for it; computed again in the backward pass it costs 5 % of the speed instead. rffd/attention.py.
 """
 
 import argparse
@@ -248,7 +249,7 @@ def rows(quick: bool = False, images: int = 256, repeats: int = 5, shape: str | 
         at_least=0.97,
     )
     yield Row(
-        what="peak memory of the engine over the bare loop's",
+        what="the engine's own memory (RssAnon) at its peak over the bare loop's",
         measured=f"{peaks['engine']:.0f} MiB",
         against=f"{peaks['bare']:.0f} MiB",
         ratio=peaks["engine"] / peaks["bare"],
