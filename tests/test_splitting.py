@@ -68,7 +68,11 @@ def placed(rows, params):
         assume(False)
 
 
-@settings(deadline=None, max_examples=60)
+# Small collections often can't be split at all, which other tests hold: now and then many of them come in a row.
+SMALL_ONES = [HealthCheck.filter_too_much]
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=SMALL_ONES)
 @given(collections(), st.integers(0, 50), st.sampled_from([0.1, 0.2, 0.3]))
 def test_every_usable_image_is_placed_and_no_group_divided(rows, seed, share):
     found = placed(rows, dataclasses.replace(PARAMS, seed=seed, val=share, test=share))
@@ -79,8 +83,7 @@ def test_every_usable_image_is_placed_and_no_group_divided(rows, seed, share):
     assert all(len(side) == 1 for side in sides.values())
 
 
-# Small collections often can't be split at all, which other tests hold: now and then many of them come in a row.
-@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(deadline=None, max_examples=100, suppress_health_check=SMALL_ONES)
 @given(collections(), st.integers(0, 20), images, st.sampled_from([None, 1, 3]))
 def test_a_new_image_moves_at_most_one_group_a_stratum_at_each_boundary(rows, seed, new, fold):
     params = dataclasses.replace(PARAMS, seed=seed, val=0.2, test=0.2, folds=fold and 4, fold=fold)
